@@ -1,0 +1,192 @@
+//! All object-store I/O: make sure that the bucket exists, and prove put, get and delete with a probe object.
+//!
+//! What goes wrong comes back as a [`Problem`] that names the server, the key of the Secret and the remedy.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use minio::s3::MinioClient;
+use minio::s3::client::MinioClientBuilder;
+use minio::s3::creds::StaticProvider;
+use minio::s3::error::{Error, NetworkError, S3ServerError};
+use minio::s3::http::BaseUrl;
+use minio::s3::types::minio_error_response::MinioErrorCode;
+use minio::s3::types::{Region, S3Api};
+
+use crate::plan::BucketEndpoint;
+use crate::reason::{Problem, Reason};
+
+/// For everything together: five small requests.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Written and removed by every check. Outside of any tenant's prefix, so that Storage never lists it.
+const PROBE_OBJECT: &str = ".supabase-operator/probe";
+const PROBE_CONTENT: &str = "supabase-operator was here";
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub latency: Duration,
+}
+
+/// Creates the bucket where it does not exist, and proves that its credentials can put, get and delete.
+///
+/// # Errors
+/// What is wrong and what to do about it.
+pub async fn ensure(bucket: &BucketEndpoint) -> Result<Checked, Problem> {
+    let started = Instant::now();
+    let work = async {
+        let client = client(bucket)?;
+        ensure_exists(&client, bucket).await?;
+        prove(&client, bucket).await?;
+        Ok(Checked { latency: started.elapsed() })
+    };
+    tokio::time::timeout(LIMIT, work).await.unwrap_or_else(|_| {
+        Err(Problem::new(
+            Reason::StorageUnreachable,
+            format!(
+                "{} did not answer within {} s; check key \"endpoint\" of Secret {}",
+                bucket.endpoint,
+                LIMIT.as_secs(),
+                bucket.secret
+            ),
+        ))
+    })
+}
+
+fn client(bucket: &BucketEndpoint) -> Result<MinioClient, Problem> {
+    let invalid = |key: &str, error: &dyn std::fmt::Display| {
+        Problem::new(Reason::SecretInvalid, format!("key {key:?} of Secret {}: {error}", bucket.secret))
+    };
+    let mut url: BaseUrl = bucket.endpoint.parse().map_err(|error| invalid("endpoint", &error))?;
+    url.virtual_style = !bucket.force_path_style;
+    // Set, not looked up: the look-up needs a permission that the bucket's user may lack.
+    url.region = Region::new(bucket.region.clone()).map_err(|error| invalid("region", &error))?;
+    let provider = StaticProvider::new(bucket.access_key_id.expose(), bucket.secret_access_key.expose(), None);
+    let builder = MinioClientBuilder::new(url).provider(Some(provider));
+    let failed = |error: Error| invalid("endpoint", &error);
+    let Some(ca) = &bucket.ca else { return builder.build().map_err(failed) };
+    // The crate takes a file only; it has read it when `build` returns.
+    let unwritable = |error: std::io::Error| {
+        Problem::new(
+            Reason::StorageUnreachable,
+            format!("cannot write the CA of {} to a temporary file: {error}", bucket.endpoint),
+        )
+    };
+    let mut file = tempfile::NamedTempFile::new().map_err(unwritable)?;
+    file.write_all(ca.as_bytes()).map_err(unwritable)?;
+    builder.ssl_cert_file(Some(file.path())).build().map_err(failed)
+}
+
+async fn ensure_exists(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Problem> {
+    let name = bucket.bucket.as_str();
+    let bad_name =
+        |error| Problem::new(Reason::SecretInvalid, format!("key \"bucket\" of Secret {}: {error}", bucket.secret));
+    let exists = client.bucket_exists(name).map_err(bad_name)?.build().send().await;
+    match exists {
+        Ok(answer) if answer.exists() => return Ok(()),
+        // Users without s3:ListBucket may not even ask: putting the probe object will tell.
+        Err(error) if code(&error) == Some(MinioErrorCode::AccessDenied) => return Ok(()),
+        Err(error) => return Err(explain(&error, bucket, "look for the bucket")),
+        Ok(_) => {}
+    }
+    let created = client.create_bucket(name).map_err(bad_name)?.build().send().await;
+    match created {
+        Ok(_) => {
+            tracing::info!(bucket = name, endpoint = bucket.endpoint, "bucket created");
+            Ok(())
+        }
+        Err(error) if code(&error) == Some(MinioErrorCode::BucketAlreadyOwnedByYou) => Ok(()),
+        Err(error) if code(&error) == Some(MinioErrorCode::AccessDenied) => Err(Problem::new(
+            Reason::BucketMissing,
+            format!(
+                "bucket {name:?} does not exist at {} and the credentials of Secret {} may not create it; create it, or allow s3:CreateBucket",
+                bucket.endpoint, bucket.secret
+            ),
+        )),
+        Err(error) => Err(explain(&error, bucket, "create the bucket")),
+    }
+}
+
+async fn prove(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Problem> {
+    let name = bucket.bucket.as_str();
+    let invalid =
+        |error: minio::s3::error::ValidationErr| explain(&Error::from(error), bucket, "address the probe object");
+    let put = client.put_object_content(name, PROBE_OBJECT, PROBE_CONTENT).map_err(invalid)?.build();
+    put.send().await.map_err(|error| explain(&error, bucket, "put an object"))?;
+    let get = client.get_object(name, PROBE_OBJECT).map_err(invalid)?.build();
+    let answer = get.send().await.map_err(|error| explain(&error, bucket, "get an object"))?;
+    let content = answer.into_bytes().await.map_err(|error| explain(&error, bucket, "get an object"))?;
+    if content != PROBE_CONTENT {
+        return Err(Problem::new(
+            Reason::BucketRefused,
+            format!("bucket {name:?} at {} returned another content than was put", bucket.endpoint),
+        ));
+    }
+    let delete = client.delete_object(name, PROBE_OBJECT).map_err(invalid)?.build();
+    delete.send().await.map_err(|error| explain(&error, bucket, "delete an object"))?;
+    Ok(())
+}
+
+fn code(error: &Error) -> Option<MinioErrorCode> {
+    match error {
+        Error::S3Server(S3ServerError::S3Error(response)) => Some(response.code()),
+        _ => None,
+    }
+}
+
+/// Whether the server names the credentials as what is wrong.
+fn credentials_refused(code: &MinioErrorCode) -> bool {
+    match code {
+        MinioErrorCode::OtherError(code) => {
+            ["InvalidAccessKeyId", "SignatureDoesNotMatch"].iter().any(|known| known.eq_ignore_ascii_case(code))
+        }
+        _ => false,
+    }
+}
+
+fn explain(error: &Error, bucket: &BucketEndpoint, attempt: &str) -> Problem {
+    let BucketEndpoint { endpoint, bucket: name, secret, .. } = bucket;
+    match error {
+        Error::Network(NetworkError::ReqwestError(error)) => Problem::new(
+            Reason::StorageUnreachable,
+            format!(
+                "cannot reach {endpoint}: {}; check key \"endpoint\" of Secret {secret}, spec.storage.caSecretRef, and whether pods of the operator may reach it",
+                root_cause(error)
+            ),
+        ),
+        Error::S3Server(S3ServerError::S3Error(response)) => {
+            let code = response.code();
+            let said = response.message().clone().unwrap_or_default();
+            let (reason, remedy) = match &code {
+                code if credentials_refused(code) => (
+                    Reason::StorageCredentialsRefused,
+                    format!("correct keys \"accessKeyId\" and \"secretAccessKey\" of Secret {secret}"),
+                ),
+                MinioErrorCode::NoSuchBucket => {
+                    (Reason::BucketMissing, format!("create it, or correct key \"bucket\" of Secret {secret}"))
+                }
+                _ => (
+                    Reason::BucketRefused,
+                    format!(
+                        "allow s3:GetObject, s3:PutObject and s3:DeleteObject on bucket {name:?} to the user of Secret {secret}"
+                    ),
+                ),
+            };
+            Problem::new(reason, format!("{endpoint} refused to {attempt} ({name:?}): {code:?}: {said}; {remedy}"))
+        }
+        other => Problem::new(
+            Reason::BucketRefused,
+            format!("{endpoint}: cannot {attempt} ({name:?}): {other}; check Secret {secret}"),
+        ),
+    }
+}
+
+/// The innermost cause: "connection refused" rather than "error sending request".
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

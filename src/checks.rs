@@ -1,0 +1,279 @@
+//! Work outside of Kubernetes (SQL, S3, requests through the gateway) without making a reconcile wait for it.
+//!
+//! A check runs as a task of its own, at most a fixed number at once in the whole operator. A reconcile asks for the
+//! result: it gets what is known, and is woken when that changes. One project's dead database delays no other project.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use backon::BackoffBuilder;
+use tokio::sync::Semaphore;
+
+use crate::cluster::{ProjectKey, Trigger};
+use crate::reason::{Problem, Progress};
+use crate::render::Digest;
+
+/// How long a success is believed while nothing suggests otherwise. A steady project's pods report the loss of their
+/// database by themselves, through readiness.
+pub const STEADY: Duration = Duration::from_secs(15 * 60);
+/// The same while something suggests otherwise.
+pub const DOUBTFUL: Duration = Duration::from_secs(5);
+
+/// Delays between attempts that fail: two seconds, doubled up to fifteen. Short, because the user who mends a database
+/// is waiting; a mended Secret is another fingerprint and does not wait at all.
+fn delay(failures: usize) -> Duration {
+    let delays = backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_secs(2))
+        .with_max_delay(Duration::from_secs(15))
+        .without_max_times()
+        .build();
+    delays.skip(failures.saturating_sub(1)).next().unwrap_or(Duration::from_secs(15))
+}
+
+/// What every check needs.
+#[derive(Clone)]
+pub struct Runner {
+    limit: Arc<Semaphore>,
+    trigger: Trigger,
+}
+
+impl Runner {
+    /// `limit`: checks that run at once in the whole operator; each holds at most one SQL connection.
+    pub fn new(limit: usize, trigger: Trigger) -> Self {
+        Self { limit: Arc::new(Semaphore::new(limit)), trigger }
+    }
+}
+
+/// One check of one project: its last result, and whether it runs.
+pub struct Check<T>(Arc<Mutex<State<T>>>);
+
+struct State<T> {
+    /// What the result is about: a changed input is another fingerprint, and makes the result worthless.
+    fingerprint: Option<Digest>,
+    running: bool,
+    result: Option<Result<T, Problem>>,
+    /// Whether it ever succeeded with this fingerprint.
+    proven: bool,
+    finished: Option<Instant>,
+    failures: usize,
+}
+
+impl<T> Default for Check<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(State::about(None))))
+    }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T: Clone + Send + 'static> Check<T> {
+    /// As [`Self::ask`], but the last result holds until there is a new one, whatever it was about.
+    pub fn ask_keeping<F>(
+        &self,
+        runner: &Runner,
+        project: &ProjectKey,
+        fingerprint: Digest,
+        fresh: Duration,
+        work: impl FnOnce() -> F,
+    ) -> Progress<T>
+    where
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        {
+            let mut state = lock(&self.0);
+            if state.fingerprint != Some(fingerprint) {
+                let result = state.result.take();
+                *state = State { result, ..State::about(Some(fingerprint)) };
+            }
+        }
+        self.ask(runner, project, fingerprint, fresh, work)
+    }
+
+    /// What is known about `fingerprint`. Starts the work when nothing is, when a success is older than `fresh`, and
+    /// when a failure is due for another attempt.
+    pub fn ask<F>(
+        &self,
+        runner: &Runner,
+        project: &ProjectKey,
+        fingerprint: Digest,
+        fresh: Duration,
+        work: impl FnOnce() -> F,
+    ) -> Progress<T>
+    where
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        let mut state = lock(&self.0);
+        if state.fingerprint != Some(fingerprint) {
+            *state = State::about(Some(fingerprint));
+        }
+        if !state.running && state.is_due(fresh) {
+            state.running = true;
+            let check = Self(self.0.clone());
+            let (runner, project, work) = (runner.clone(), project.clone(), work());
+            tokio::spawn(async move { check.run(&runner, &project, fingerprint, work).await });
+        }
+        match &state.result {
+            None => Progress::Running,
+            Some(Ok(value)) => Progress::Done(value.clone()),
+            Some(Err(problem)) => Progress::Failed(problem.clone()),
+        }
+    }
+
+    /// Whether the work ever succeeded for this fingerprint, whatever came after.
+    pub fn is_proven(&self, fingerprint: Digest) -> bool {
+        let state = lock(&self.0);
+        state.proven && state.fingerprint == Some(fingerprint)
+    }
+
+    /// When to ask again; `None` while the work runs, because its end wakes the project.
+    pub fn due(&self, fresh: Duration) -> Option<Duration> {
+        let state = lock(&self.0);
+        let finished = state.finished.filter(|_| !state.running)?;
+        Some(state.patience(fresh).saturating_sub(finished.elapsed()))
+    }
+
+    async fn run(
+        &self,
+        runner: &Runner,
+        project: &ProjectKey,
+        fingerprint: Digest,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) {
+        // The semaphore is never closed; were it, the work would run unbounded rather than never.
+        let permit = runner.limit.acquire().await;
+        let result = work.await;
+        drop(permit);
+        let changed = {
+            let mut state = lock(&self.0);
+            if state.fingerprint != Some(fingerprint) {
+                return;
+            }
+            let outcome = |result: &Result<T, Problem>| result.as_ref().err().cloned();
+            let changed = state.result.as_ref().map(outcome) != Some(outcome(&result));
+            state.failures = if result.is_ok() { 0 } else { state.failures + 1 };
+            state.proven |= result.is_ok();
+            state.running = false;
+            state.finished = Some(Instant::now());
+            // A success keeps the first one's details, so that a measured latency is no change.
+            if changed {
+                state.result = Some(result);
+            }
+            changed || state.failures > 0
+        };
+        // Also after an equal failure: the next attempt must be planned.
+        if changed {
+            runner.trigger.fire(project).await;
+        }
+    }
+}
+
+impl<T> State<T> {
+    fn about(fingerprint: Option<Digest>) -> Self {
+        Self { fingerprint, running: false, result: None, proven: false, finished: None, failures: 0 }
+    }
+
+    fn patience(&self, fresh: Duration) -> Duration {
+        if self.failures > 0 { delay(self.failures) } else { fresh }
+    }
+
+    fn is_due(&self, fresh: Duration) -> bool {
+        self.finished.is_none_or(|finished| finished.elapsed() >= self.patience(fresh))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Reason;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn trigger() -> (Trigger, crate::cluster::Wakes) {
+        let (trigger, mut wakes) = Trigger::new(&[None]);
+        (trigger, wakes.remove(0).1)
+    }
+
+    fn project() -> ProjectKey {
+        ProjectKey { namespace: "tenant".into(), name: "demo".into() }
+    }
+
+    fn digest(text: &str) -> Digest {
+        Digest::of_bytes(text.as_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_result_is_remembered_and_wakes_once() {
+        let (trigger, mut woken) = trigger();
+        let runner = Runner::new(1, trigger);
+        let check = Check::default();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let ask = |fresh| {
+            let runs = runs.clone();
+            check.ask(
+                &runner,
+                &project(),
+                digest("a"),
+                fresh,
+                || async move { Ok(runs.fetch_add(1, Ordering::SeqCst)) },
+            )
+        };
+        assert_eq!(ask(STEADY), Progress::Running);
+        woken.recv().await.unwrap();
+        assert_eq!(ask(STEADY), Progress::Done(0));
+        // Stale: asked again, the old answer meanwhile; the same outcome wakes nobody.
+        assert_eq!(ask(Duration::ZERO), Progress::Done(0));
+        while runs.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+        assert!(woken.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_result_about_something_else_is_worthless() {
+        let (trigger, mut woken) = trigger();
+        let runner = Runner::new(1, trigger);
+        let check = Check::default();
+        let problem = Problem::new(Reason::DatabaseUnreachable, "gone");
+        let failing = problem.clone();
+        check.ask(&runner, &project(), digest("wrong password"), STEADY, || async move { Err::<(), _>(failing) });
+        woken.recv().await.unwrap();
+        let again = check.ask(&runner, &project(), digest("wrong password"), STEADY, || async { Ok(()) });
+        assert_eq!(again, Progress::Failed(problem), "a failure is not repeated at once");
+        let mended = check.ask(&runner, &project(), digest("right password"), STEADY, || async { Ok(()) });
+        assert_eq!(mended, Progress::Running, "another input does not wait");
+        woken.recv().await.unwrap();
+        assert_eq!(
+            check.ask(&runner, &project(), digest("right password"), STEADY, || async { Ok(()) }),
+            Progress::Done(())
+        );
+    }
+
+    #[tokio::test]
+    async fn no_more_run_at_once_than_allowed() {
+        let (trigger, mut woken) = trigger();
+        let runner = Runner::new(2, trigger);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let checks: Vec<Check<()>> = (0..8).map(|_| Check::default()).collect();
+        for check in &checks {
+            let (now, most) = (now.clone(), most.clone());
+            check.ask(&runner, &project(), digest("a"), STEADY, || async move {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            });
+        }
+        for _ in 0..8 {
+            woken.recv().await.unwrap();
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn delays_grow_to_fifteen_seconds() {
+        let delays: Vec<u64> = (1..=5).map(|failures| delay(failures).as_secs()).collect();
+        assert_eq!(delays, [2, 4, 8, 15, 15]);
+    }
+}

@@ -1,0 +1,61 @@
+//! One call to the API server: bounded in time, and with words for what was tried on which object.
+
+use std::time::Duration;
+
+use kube::core::Status;
+
+/// kube sets no read timeout, and a hung call would hold its project's only place.
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("cannot {verb} {kind} {namespace}/{name}: {source}")]
+    Refused { verb: &'static str, kind: &'static str, namespace: String, name: String, source: Box<kube::Error> },
+    #[error("cannot {verb} {kind} {namespace}/{name}: no answer within {} s", LIMIT.as_secs())]
+    Timeout { verb: &'static str, kind: &'static str, namespace: String, name: String },
+    #[error("another instance of the operator has the lease: nothing is written")]
+    NotLeader,
+}
+
+impl CallError {
+    fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Refused { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            Self::Timeout { .. } | Self::NotLeader => None,
+        }
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        self.status().is_some_and(Status::is_not_found)
+    }
+
+    pub fn is_conflict(&self) -> bool {
+        self.status().is_some_and(Status::is_conflict)
+    }
+
+    pub fn is_already_exists(&self) -> bool {
+        self.status().is_some_and(Status::is_already_exists)
+    }
+}
+
+/// Runs a call for at most 30 seconds.
+///
+/// # Errors
+/// The API server refused or did not answer.
+pub async fn bounded<T>(
+    verb: &'static str,
+    kind: &'static str,
+    namespace: &str,
+    name: &str,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, CallError> {
+    let (namespace, name) = (namespace.to_owned(), name.to_owned());
+    match tokio::time::timeout(LIMIT, call).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(CallError::Refused { verb, kind, namespace, name, source: Box::new(source) }),
+        Err(_) => Err(CallError::Timeout { verb, kind, namespace, name }),
+    }
+}

@@ -1,0 +1,68 @@
+//! Settings of the operator, parsed once from arguments and environment.
+
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum};
+
+use crate::cluster::Scope;
+
+/// Settings of `supabase-operator run`.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Format of the log.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or a tracing filter such as `info,kube=debug`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+
+    /// Namespaces whose projects are served, separated by commas. Empty: all.
+    #[arg(long, env = "WATCH_NAMESPACE", value_delimiter = ',')]
+    pub watch_namespace: Vec<String>,
+
+    /// Projects that are reconciled at once.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+
+    /// Checks of databases, buckets and gateways that run at once, each with at most one SQL connection.
+    #[arg(long, env = "CHECKS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub checks: u16,
+
+    /// Where /metrics, /healthz and /readyz are served.
+    #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub http_address: SocketAddr,
+
+    #[command(flatten)]
+    pub lease: Lease,
+}
+
+/// The Lease by which instances of the operator agree on one that writes.
+#[derive(Args, Clone, Debug)]
+pub struct Lease {
+    /// Name of the Lease.
+    #[arg(id = "lease-name", long = "lease-name", env = "LEASE_NAME", default_value = "supabase-operator")]
+    pub name: String,
+
+    /// Namespace of the Lease.
+    #[arg(id = "lease-namespace", long = "lease-namespace", env = "POD_NAMESPACE", default_value = "default")]
+    pub namespace: String,
+
+    /// Name of this instance.
+    #[arg(id = "identity", long = "identity", env = "POD_NAME", default_value = "supabase-operator")]
+    pub identity: String,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+impl Config {
+    pub fn scopes(&self) -> Vec<Scope> {
+        let named: Vec<Scope> =
+            self.watch_namespace.iter().filter(|name| !name.is_empty()).cloned().map(Some).collect();
+        if named.is_empty() { vec![None] } else { named }
+    }
+}

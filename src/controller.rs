@@ -1,0 +1,332 @@
+//! The reconcile: one pass over one project, from what it refers to, to the status that its users read.
+//!
+//! A pass reads stores, asks for the results of checks, applies what differs, and reports. It waits for nothing outside
+//! of the API server; whatever it lacks wakes it when it is there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+
+use crate::api::{KeysStatus, SupabaseProject, SupabaseProjectStatus};
+use crate::bucket::{self, Checked};
+use crate::checks::{Check, DOUBTFUL, Runner, STEADY};
+use crate::cluster::{Applied, ApplyError, CallError, Change, ChangeCause, Cluster, ProjectKey, Rollout};
+use crate::components::{COMPONENTS, Component};
+use crate::keyring;
+use crate::plan::inputs::{self, Secrets};
+use crate::plan::keys::Credentials;
+use crate::plan::{self, Identity, Plan};
+use crate::reason::{Progress, Reason};
+use crate::render::{self, Digest, Manifest};
+use crate::sql::{self, Inspection};
+use crate::status::{self, Findings};
+use crate::telemetry::Metrics;
+use crate::usable;
+
+/// What every pass needs.
+pub struct Context {
+    pub cluster: Cluster,
+    pub runner: Runner,
+    pub http: reqwest::Client,
+    pub metrics: Arc<Metrics>,
+    memories: Mutex<HashMap<ProjectKey, Arc<Memory>>>,
+}
+
+/// What is remembered of a project between passes. All of it can be lost: a restart asks anew and writes nothing.
+#[derive(Default)]
+struct Memory {
+    uid: String,
+    connection: Check<Inspection>,
+    bucket: Check<Checked>,
+    initialization: Check<()>,
+    usable: Check<()>,
+    pass: tokio::sync::Mutex<Remembered>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    applied: Applied,
+    /// The status that was last written, which a store may not show yet, and when.
+    status: Option<(SupabaseProjectStatus, Instant)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Render(#[from] render::RenderError),
+    #[error(transparent)]
+    Keys(#[from] keyring::KeyringError),
+}
+
+/// Between two writes of a status that only tells of progress. What breaks or becomes ready is written at once.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+/// For what no watch tells: a foreign object in our way may be gone.
+const BLOCKED_INTERVAL: Duration = Duration::from_secs(10);
+
+impl Context {
+    pub fn new(cluster: Cluster, runner: Runner, http: reqwest::Client, metrics: Arc<Metrics>) -> Self {
+        Self { cluster, runner, http, metrics, memories: Mutex::default() }
+    }
+
+    fn memory(&self, identity: &Identity) -> Arc<Memory> {
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = memories.entry(identity.key()).or_default();
+        if memory.uid != identity.uid {
+            *memory = Arc::new(Memory { uid: identity.uid.clone(), ..Memory::default() });
+        }
+        memory.clone()
+    }
+
+    /// Forgets a project that is gone.
+    pub fn forget(&self, project: &SupabaseProject) {
+        let Ok(identity) = Identity::of(project) else { return };
+        let key = identity.key();
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.cluster.stores.forget_project(&key);
+        self.cluster.secrets.forget(&key.namespace, &inputs::references(&identity.name, &project.spec));
+    }
+}
+
+/// One pass over one project.
+///
+/// # Errors
+/// What was tried could not be done. Waiting for something, and finding something wrong, are no errors.
+pub async fn reconcile(project: Arc<SupabaseProject>, context: Arc<Context>) -> Result<Action, Error> {
+    if !context.cluster.is_leading() {
+        return Ok(Action::await_change());
+    }
+    let started = Instant::now();
+    let result = pass(&project, &context).await;
+    let outcome = match &result {
+        Ok(_) => "done",
+        Err(_) => "failed",
+    };
+    context.metrics.reconciled(outcome, started.elapsed());
+    result
+}
+
+/// After an error: again soon. The controller keeps at most one such wait for each project.
+pub fn on_error(project: Arc<SupabaseProject>, error: &Error, _: Arc<Context>) -> Action {
+    let metadata = &project.metadata;
+    tracing::warn!(%error, namespace = metadata.namespace, name = metadata.name, "reconcile failed; it is tried again");
+    Action::requeue(Duration::from_secs(5))
+}
+
+async fn pass(project: &SupabaseProject, context: &Context) -> Result<Action, Error> {
+    let identity = match Identity::of(project) {
+        Ok(identity) => identity,
+        Err(problem) => {
+            // Only an object that is older than the CRD's rule: there is no name under which to report.
+            tracing::warn!(message = problem.message, "a project cannot be served");
+            return Ok(Action::await_change());
+        }
+    };
+    let memory = context.memory(&identity);
+    let mut remembered = memory.pass.lock().await;
+    let pass = Pass { project, context, identity: &identity, memory: &memory };
+    let mut findings = Findings { rollouts: pass.rollouts(), ..Findings::default() };
+    if project.metadata.deletion_timestamp.is_some() {
+        findings.deleting = true;
+    } else {
+        let result = pass.converge(&mut findings, &mut remembered.applied).await;
+        // Whatever went wrong, what was found out is reported first.
+        if let Err(error) = result {
+            pass.report(&findings, &mut remembered).await?;
+            return Err(error);
+        }
+    }
+    let again = pass.report(&findings, &mut remembered).await?;
+    Ok(pass.next(&findings, again))
+}
+
+struct Pass<'a> {
+    project: &'a SupabaseProject,
+    context: &'a Context,
+    identity: &'a Identity,
+    memory: &'a Memory,
+}
+
+impl Pass<'_> {
+    /// inputs → plan → dependencies → keys → database → render → apply → usable, as far as it goes.
+    async fn converge(&self, findings: &mut Findings, applied: &mut Applied) -> Result<(), Error> {
+        let names = inputs::references(&self.identity.name, &self.project.spec);
+        let secrets = self.context.cluster.fetch(&self.identity.key(), &names).await?;
+        let plan = match plan::plan(self.project, &secrets) {
+            Ok(plan) => plan,
+            Err(blocked) => {
+                findings.spec = blocked.spec;
+                findings.postgresql = blocked.database.map_or(Progress::NotStarted, Progress::Failed);
+                findings.s3 = blocked.storage.map_or(Progress::NotStarted, Progress::Failed);
+                return Ok(());
+            }
+        };
+        findings.plan = Some(plan.clone());
+        if !self.dependencies(&plan, findings) {
+            return Ok(());
+        }
+        let Some(credentials) = self.keys(&secrets, findings).await? else { return Ok(()) };
+        if !self.database(&plan, &credentials, findings) {
+            return Ok(());
+        }
+        let manifests = render::render(&plan, &credentials)?;
+        self.apply(&manifests, findings, applied).await?;
+        self.usable(&credentials, &manifests, findings);
+        Ok(())
+    }
+
+    fn rollouts(&self) -> BTreeMap<Component, Rollout> {
+        let key = self.identity.key();
+        let rollout = |component: Component| {
+            let name = self.identity.name.component(component);
+            Some((component, self.context.cluster.stores.rollout(&key, name.as_str())?))
+        };
+        COMPONENTS.iter().filter_map(|workload| rollout(workload.component)).collect()
+    }
+
+    /// How long to believe that a dependency is well: not long while a component is not.
+    fn freshness(rollouts: &BTreeMap<Component, Rollout>) -> Duration {
+        let suffers = rollouts.values().any(|rollout| rollout.wanted > 0 && rollout.available == 0);
+        if suffers { DOUBTFUL } else { STEADY }
+    }
+
+    /// Connects to database and bucket. False: the project must not be touched yet. A dependency that worked before,
+    /// with the same settings, does not keep a running project from being repaired.
+    fn dependencies(&self, plan: &Plan, findings: &mut Findings) -> bool {
+        let fresh = Self::freshness(&findings.rollouts);
+        let (runner, key, memory) = (&self.context.runner, self.identity.key(), self.memory);
+        let database = plan.database.fingerprint();
+        findings.postgresql = memory.connection.ask(runner, &key, database, fresh, || {
+            let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
+            async move { sql::inspect(&endpoint, &owner).await }
+        });
+        let bucket = plan.bucket.fingerprint();
+        findings.s3 = memory.bucket.ask(runner, &key, bucket, fresh, || {
+            let endpoint = plan.bucket.clone();
+            async move { bucket::ensure(&endpoint).await }
+        });
+        memory.connection.is_proven(database) && memory.bucket.is_proven(bucket)
+    }
+
+    async fn keys(&self, secrets: &Secrets, findings: &mut Findings) -> Result<Option<Credentials>, Error> {
+        let made_before = self.project.status.as_ref().is_some_and(|status| status.keys.is_some());
+        let keys = keyring::ensure(&self.context.cluster, self.identity, secrets, made_before).await?;
+        let (progress, credentials) = match keys {
+            Progress::Done(credentials) => {
+                let status = KeysStatus {
+                    signing_key_id: credentials.signing_key_id.clone(),
+                    created_at: credentials.created.map(Time),
+                };
+                (Progress::Done(status), Some(credentials))
+            }
+            Progress::Failed(problem) => (Progress::Failed(problem), None),
+            Progress::Running | Progress::NotStarted => (Progress::Running, None),
+        };
+        findings.keys = progress;
+        Ok(credentials)
+    }
+
+    fn database(&self, plan: &Plan, credentials: &Credentials, findings: &mut Findings) -> bool {
+        let fresh = Self::freshness(&findings.rollouts);
+        let owner = self.identity.owner();
+        let fingerprint = plan.database.initialization_fingerprint(credentials);
+        findings.database =
+            self.memory.initialization.ask(&self.context.runner, &self.identity.key(), fingerprint, fresh, || {
+                let (endpoint, passwords) = (plan.database.clone(), credentials.passwords.clone());
+                async move { sql::initialize(&endpoint, &owner, &passwords).await }
+            });
+        self.memory.initialization.is_proven(fingerprint)
+    }
+
+    async fn apply(&self, manifests: &[Manifest], findings: &mut Findings, applied: &mut Applied) -> Result<(), Error> {
+        let kept = render::generated_names(self.identity);
+        findings.objects = Progress::Running;
+        match self.context.cluster.apply(self.identity, manifests, &kept, applied).await? {
+            Ok(changes) => {
+                self.tell_repairs(&changes).await;
+                findings.objects = Progress::Done(());
+            }
+            Err(problem) => findings.objects = Progress::Failed(problem),
+        }
+        findings.rollouts = self.rollouts();
+        Ok(())
+    }
+
+    async fn tell_repairs(&self, changes: &[Change]) {
+        for Change { key, cause } in changes {
+            let object = format!("{} {}", key.kind.as_str(), key.name);
+            let note = match cause {
+                ChangeCause::Wanted => continue,
+                ChangeCause::Removed => format!("{object} was deleted by somebody else; it was made again"),
+                ChangeCause::Edited(Some(editor)) => format!("{object} was changed by {editor}; the change was undone"),
+                ChangeCause::Edited(None) => format!("{object} was changed by somebody else; the change was undone"),
+            };
+            self.context.cluster.tell(self.identity, EventType::Normal, Reason::Repaired.as_str(), note).await;
+        }
+    }
+
+    fn usable(&self, credentials: &Credentials, manifests: &[Manifest], findings: &mut Findings) {
+        let serves = |rollout: &Rollout| rollout.available > 0;
+        if findings.rollouts.len() < COMPONENTS.len() || !findings.rollouts.values().all(serves) {
+            return;
+        }
+        let complete = findings.rollouts.values().all(Rollout::is_complete);
+        let digests: String = manifests.iter().map(|manifest| manifest.digest.to_hex()).collect();
+        let fingerprint = Digest::of_bytes(format!("{digests}{complete}").as_bytes());
+        let work = || {
+            let (http, identity, credentials) = (self.context.http.clone(), self.identity.clone(), credentials.clone());
+            async move { usable::probe(&http, &identity, &credentials).await }
+        };
+        findings.usable =
+            self.memory.usable.ask_keeping(&self.context.runner, &self.identity.key(), fingerprint, STEADY, work);
+    }
+
+    /// Writes the status if it says something new. Returns how long a progress report must wait.
+    async fn report(&self, findings: &Findings, remembered: &mut Remembered) -> Result<Option<Duration>, Error> {
+        let old = match &remembered.status {
+            Some((status, _)) => status.clone(),
+            None => self.project.status.clone().unwrap_or_default(),
+        };
+        let generation = self.project.metadata.generation.unwrap_or_default();
+        let new = status::report(&old, generation, findings, Timestamp::now());
+        if status::same(&old, &new) {
+            return Ok(None);
+        }
+        let news = status::transitions(&old, &new);
+        let elapsed = remembered.status.as_ref().map_or(PROGRESS_INTERVAL, |(_, written)| written.elapsed());
+        if news.is_empty() && elapsed < PROGRESS_INTERVAL {
+            return Ok(Some(PROGRESS_INTERVAL.saturating_sub(elapsed)));
+        }
+        self.context.cluster.write_status(self.identity, &new).await?;
+        for condition in news {
+            let kind = if condition.status == "True" { EventType::Normal } else { EventType::Warning };
+            let note = format!("{}: {}", condition.type_, condition.message);
+            self.context.cluster.tell(self.identity, kind, &condition.reason, note).await;
+        }
+        remembered.status = Some((new, Instant::now()));
+        Ok(None)
+    }
+
+    /// When to look again by ourselves; everything else wakes the project.
+    fn next(&self, findings: &Findings, report: Option<Duration>) -> Action {
+        let fresh = Self::freshness(&findings.rollouts);
+        let blocked = findings.objects.failed().map(|_| BLOCKED_INTERVAL);
+        let memory = self.memory;
+        let checks = [
+            memory.connection.due(fresh),
+            memory.bucket.due(fresh),
+            memory.initialization.due(fresh),
+            memory.usable.due(STEADY),
+        ];
+        let soonest = checks.into_iter().chain([report, blocked]).flatten().min();
+        soonest.map_or_else(Action::await_change, |wait| Action::requeue(wait.max(Duration::from_millis(100))))
+    }
+}

@@ -1,0 +1,138 @@
+//! The route table as Envoy's route configuration.
+//!
+//! In: the table, the services of the project, its keys. Out: one file, the only one with keys in
+//! it. A row whose service is absent becomes an answer of the gateway itself; a row that cannot be
+//! protected becomes a refusal.
+
+use serde_json::{Map, Value, json};
+
+use super::{Access, Keys, Match, READY_PATH, Route, Translation, Upstreams, filters};
+
+/// The secret file: the routes and the keys. Envoy re-reads it when it changes; requests in
+/// flight and open websockets do not notice.
+pub fn routes_file(routes: &[Route], upstreams: &Upstreams, keys: &Keys) -> String {
+    let mut rendered = vec![ready()];
+    rendered.extend(routes.iter().map(|route| render(route, upstreams, keys)));
+    // Reached when a table has no row for `/`.
+    rendered.push(answer(&json!({"prefix": "/"}), 404, "no route matched"));
+    let table = json!({
+        "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        "name": "routes",
+        "virtual_hosts": [{
+            "name": "project",
+            "domains": ["*"],
+            "routes": rendered,
+            "retry_policy": retries(),
+            "typed_per_filter_config": {
+                filters::CORS: filters::cors(),
+                filters::LUA: filters::keys(keys),
+            },
+        }],
+    });
+    json!({"resources": [table]}).to_string()
+}
+
+/// Requests that no upstream has seen are repeated, so that a pod that goes away is not noticed.
+/// The gate adds `reset` for reads.
+fn retries() -> Value {
+    json!({
+        "retry_on": "connect-failure,refused-stream,reset-before-request",
+        "num_retries": 3,
+        "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
+    })
+}
+
+/// RBAC wants the gate's word here as well, so the answer proves that the whole chain works.
+fn ready() -> Value {
+    json!({
+        "match": {"path": READY_PATH},
+        "direct_response": {"status": 200, "body": {"inline_string": "ready"}},
+        "metadata": filters::metadata(Access::Open, Translation::None),
+        "typed_per_filter_config": {filters::RBAC: filters::rbac(Access::Open)},
+    })
+}
+
+/// A route that the gate answers by itself. The CORS filter ignores Envoy's direct responses, and
+/// a page could read neither them nor their preflight; so this is a route to nowhere that the gate
+/// answers and RBAC refuses.
+fn answer(matched: &Value, status: u16, message: &str) -> Value {
+    json!({
+        "match": matched,
+        "route": {"cluster": "none"},
+        "metadata": filters::answer(status, message),
+        "typed_per_filter_config": {filters::RBAC: filters::rbac(Access::Nobody)},
+    })
+}
+
+fn set(name: &str, value: &str) -> Value {
+    json!({
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    })
+}
+
+fn render(route: &Route, upstreams: &Upstreams, keys: &Keys) -> Value {
+    let matched = match &route.path {
+        Match::Exact(path) => json!({"path": path}),
+        Match::Prefix(path) => json!({"prefix": path}),
+        Match::Segment(path) => json!({"path_separated_prefix": path}),
+    };
+    let forbidden = || answer(&matched, 403, "This path is not available");
+    let absent = !upstreams.contains_key(&route.upstream);
+    match route.access {
+        Access::Nobody => forbidden(),
+        Access::Dashboard if absent => answer(&matched, 404, "no route matched"),
+        _ if absent => {
+            let message = format!("{} is not part of this project", route.upstream.title());
+            answer(&matched, 503, &message)
+        }
+        Access::Dashboard => match keys.dashboard.as_ref().and_then(filters::basic_auth) {
+            Some(users) => forward(route, &matched, Some(users)),
+            None => forbidden(),
+        },
+        Access::Open | Access::Key | Access::Service => forward(route, &matched, None),
+    }
+}
+
+fn action(route: &Route) -> Map<String, Value> {
+    let mut action = Map::new();
+    let mut set = |key: &str, value: Value| action.insert(key.to_owned(), value);
+    set("cluster", json!(route.upstream.cluster()));
+    set("timeout", json!(format!("{}s", route.timeouts.total)));
+    set("idle_timeout", json!(format!("{}s", route.timeouts.idle)));
+    if let Some(rewrite) = route.rewrite {
+        set("prefix_rewrite", json!(rewrite));
+    }
+    if let Some(host) = &route.host {
+        set("host_rewrite_literal", json!(host));
+    }
+    action
+}
+
+fn forward(route: &Route, matched: &Value, users: Option<Value>) -> Value {
+    let mut filters_of_route = Map::new();
+    filters_of_route.insert(filters::RBAC.to_owned(), filters::rbac(route.access));
+    if !route.cors {
+        filters_of_route.insert(filters::CORS.to_owned(), filters::disabled());
+    }
+    // A service may be more generous to other origins than the gateway is.
+    let hidden: &[&str] = if route.cors { &[] } else { &filters::CORS_ANSWERS };
+    // Studio would take the dashboard's password for a token of its own.
+    let removed = if users.is_some() { vec!["authorization"] } else { Vec::new() };
+    if let Some(users) = users {
+        filters_of_route.insert(filters::BASIC_AUTH.to_owned(), users);
+    }
+
+    let mut headers = vec![set("x-forwarded-host", "%REQ(:AUTHORITY)%")];
+    // A percent sign starts a command of Envoy's own.
+    headers.extend(route.headers.iter().map(|(name, value)| set(name, &value.replace('%', "%%"))));
+    json!({
+        "match": matched,
+        "route": action(route),
+        "request_headers_to_add": headers,
+        "request_headers_to_remove": removed,
+        "response_headers_to_remove": hidden,
+        "metadata": filters::metadata(route.access, route.translation),
+        "typed_per_filter_config": filters_of_route,
+    })
+}

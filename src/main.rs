@@ -1,0 +1,60 @@
+//! `supabase-operator`: parses arguments and calls the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use supabase_operator::config::Config;
+use supabase_operator::{offline, run, telemetry};
+
+/// Runs complete Supabase projects on Kubernetes.
+#[derive(Parser)]
+#[command(name = "supabase-operator", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator.
+    Run(Box<Config>),
+    /// Print the CustomResourceDefinitions.
+    Crds,
+    /// Print every object of the SupabaseProjects in a file, with placeholder secrets, without a cluster.
+    Render {
+        /// YAML file; `-` is standard input.
+        file: PathBuf,
+    },
+    /// Print the version.
+    Version,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(config) => start(*config),
+        Command::Crds => offline::crds().map(|text| print!("{text}")).map_err(|error| error.to_string()),
+        Command::Render { file } => {
+            offline::render(&file).map(|text| print!("{text}")).map_err(|error| error.to_string())
+        }
+        Command::Version => {
+            println!("supabase-operator {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn start(config: Config) -> Result<(), String> {
+    telemetry::start_log(config.log_format, &config.log_level).map_err(|error| format!("--log-level: {error}"))?;
+    // kube, sqlx and reqwest all use rustls; the provider is chosen once for the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    run::run(config).await.map_err(|error| error.to_string())
+}

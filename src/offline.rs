@@ -1,0 +1,147 @@
+//! What can be printed without a cluster: the CRDs, and every object that a project becomes.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::api::{self, SupabaseProject};
+use crate::plan::inputs::{SecretData, Secrets};
+use crate::plan::keys::{self, MintError};
+use crate::plan::{self, Identity};
+use crate::reason::Problem;
+use crate::render::{self, RenderError};
+use crate::sensitive::Sensitive;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    #[error("cannot read {file}: {source}")]
+    Read { file: String, source: std::io::Error },
+    #[error("{file} is not a list of YAML documents: {message}")]
+    Yaml { file: String, message: String },
+    #[error("{file} holds no SupabaseProject")]
+    Nothing { file: String },
+    #[error("{}", .0.message)]
+    Problem(Problem),
+    #[error("cannot make placeholder keys: {0}")]
+    Mint(#[from] MintError),
+    #[error("{0}")]
+    Render(#[from] RenderError),
+    #[error("cannot write YAML: {0}")]
+    Write(String),
+}
+
+/// The CRDs as YAML documents.
+///
+/// # Errors
+/// Never for the CRDs of this program.
+pub fn crds() -> Result<String, OfflineError> {
+    api::all_crds().iter().map(document).collect()
+}
+
+/// Every object of the projects in a file.
+///
+/// # Errors
+/// The file cannot be read, or a project in it cannot be planned.
+pub fn render(file: &Path) -> Result<String, OfflineError> {
+    let name = file.display().to_string();
+    let text = read(file).map_err(|source| OfflineError::Read { file: name.clone(), source })?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
+        .map_err(|error| OfflineError::Yaml { file: name.clone(), message: error.to_string() })?;
+    let mut output = String::new();
+    for document in documents.into_iter().filter(|document| document.get("kind") == Some(&"SupabaseProject".into())) {
+        let project: SupabaseProject = serde_json::from_value(document)
+            .map_err(|error| OfflineError::Yaml { file: name.clone(), message: error.to_string() })?;
+        output.push_str(&objects(&project)?);
+    }
+    if output.is_empty() { Err(OfflineError::Nothing { file: name }) } else { Ok(output) }
+}
+
+/// Every object of one project, with placeholders for what Secrets would say.
+///
+/// # Errors
+/// The project cannot be planned.
+pub fn objects(project: &SupabaseProject) -> Result<String, OfflineError> {
+    let mut project = project.clone();
+    project.metadata.namespace.get_or_insert_with(|| "default".to_owned());
+    project.metadata.uid.get_or_insert_with(|| "00000000-0000-0000-0000-000000000000".to_owned());
+    let identity = Identity::of(&project).map_err(OfflineError::Problem)?;
+    let secrets = placeholders(&project, &identity)?;
+    let plan = plan::plan(&project, &secrets).map_err(|blocked| {
+        let first = blocked.spec.or(blocked.database).or(blocked.storage);
+        OfflineError::Problem(
+            first.unwrap_or_else(|| Problem::new(crate::reason::Reason::SpecInvalid, "cannot be planned")),
+        )
+    })?;
+    let credentials = plan::credentials(&identity, &secrets)
+        .map_err(OfflineError::Problem)?
+        .ok_or_else(|| OfflineError::Write("placeholder keys are incomplete".to_owned()))?;
+    render::render(&plan, &credentials)?.iter().map(|manifest| document(&manifest.body)).collect()
+}
+
+fn read(file: &Path) -> std::io::Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file)
+}
+
+fn document(value: &impl serde::Serialize) -> Result<String, OfflineError> {
+    let value = serde_json::to_value(value).map_err(|error| OfflineError::Write(error.to_string()))?;
+    let yaml = serde_saphyr::to_string(&value).map_err(|error| OfflineError::Write(error.to_string()))?;
+    Ok(format!("---\n{yaml}"))
+}
+
+/// Secrets with the right keys and values that are obviously not real. Always the same, so that two outputs compare.
+fn placeholders(project: &SupabaseProject, identity: &Identity) -> Result<Secrets, OfflineError> {
+    let text = |pairs: &[(&str, &str)]| {
+        let keys = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect();
+        Some(Arc::new(SecretData { keys, created: None }))
+    };
+    let generated = |entries: std::collections::BTreeMap<&'static str, Sensitive>| {
+        let keys = entries.iter().map(|(key, value)| ((*key).to_owned(), value.expose().as_bytes().to_vec())).collect();
+        Some(Arc::new(SecretData { keys, created: None }))
+    };
+    // Not random at all, and that is the point: these keys must never be taken for real ones.
+    let mut counter = 0_u8;
+    let mut entropy = |bytes: &mut [u8]| {
+        for byte in bytes {
+            counter = counter.wrapping_add(1);
+            *byte = counter;
+        }
+    };
+    let spec = &project.spec;
+    let mut secrets = Secrets::from([
+        (
+            spec.database.secret_ref.name.clone(),
+            text(&[
+                ("host", "placeholder-host"),
+                ("port", "5432"),
+                ("database", "placeholder-database"),
+                ("username", "placeholder-username"),
+                ("password", "placeholder-password"),
+            ]),
+        ),
+        (
+            spec.storage.secret_ref.name.clone(),
+            text(&[
+                ("endpoint", "https://placeholder-endpoint"),
+                ("region", "placeholder-region"),
+                ("bucket", "placeholder-bucket"),
+                ("accessKeyId", "placeholder-access-key-id"),
+                ("secretAccessKey", "placeholder-secret-access-key"),
+            ]),
+        ),
+        (identity.name.jwt().to_string(), generated(keys::mint(&mut entropy, Timestamp::UNIX_EPOCH)?)),
+        (identity.name.database_roles().to_string(), generated(keys::mint_passwords(&mut entropy))),
+    ]);
+    for authority in [&spec.database.ca_secret_ref, &spec.storage.ca_secret_ref].into_iter().flatten() {
+        let placeholder = "-----BEGIN CERTIFICATE-----\nplaceholder\n-----END CERTIFICATE-----\n";
+        secrets.insert(authority.name.clone(), text(&[(authority.key(), placeholder)]));
+    }
+    Ok(secrets)
+}

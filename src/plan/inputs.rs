@@ -1,0 +1,104 @@
+//! What a project refers to: which Secrets must be read, and the form they have once read. No fetching here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::api::SupabaseProjectSpec;
+use crate::plan::names::ProjectName;
+use crate::reason::{Problem, Reason};
+use crate::sensitive::Sensitive;
+
+/// Data of one Secret.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SecretData {
+    pub keys: BTreeMap<String, Vec<u8>>,
+    /// RFC 3339, from the Secret's metadata.
+    pub created: Option<jiff::Timestamp>,
+}
+
+/// Every Secret that a project refers to by name; `None` where there is no such Secret.
+pub type Secrets = BTreeMap<String, Option<Arc<SecretData>>>;
+
+/// Names of the Secrets that must be read before a project can be planned: the user's and the generated ones.
+pub fn references(name: &ProjectName, spec: &SupabaseProjectSpec) -> Vec<String> {
+    let mut names = vec![
+        spec.database.secret_ref.name.clone(),
+        spec.storage.secret_ref.name.clone(),
+        name.jwt().to_string(),
+        name.database_roles().to_string(),
+    ];
+    let authorities = [&spec.database.ca_secret_ref, &spec.storage.ca_secret_ref];
+    names.extend(authorities.into_iter().flatten().map(|ca| ca.name.clone()));
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// One Secret with the words to say what is wrong with it.
+pub struct SecretReader<'a> {
+    /// Field of the spec that refers to it, for messages.
+    pub field: &'static str,
+    pub namespace: &'a str,
+    pub name: &'a str,
+    pub data: &'a SecretData,
+}
+
+impl<'a> SecretReader<'a> {
+    /// # Errors
+    /// The Secret does not exist.
+    pub fn open(secrets: &'a Secrets, field: &'static str, namespace: &'a str, name: &'a str) -> Result<Self, Problem> {
+        match secrets.get(name) {
+            Some(Some(data)) => Ok(Self { field, namespace, name, data }),
+            _ => Err(Problem::new(
+                Reason::SecretMissing,
+                format!("{field}: there is no Secret {namespace}/{name}; create it"),
+            )),
+        }
+    }
+
+    /// The value of a key as text.
+    ///
+    /// # Errors
+    /// The key is missing, empty or not UTF-8.
+    pub fn text(&self, key: &str) -> Result<&'a str, Problem> {
+        let Some(bytes) = self.data.keys.get(key) else {
+            return Err(self.problem(Reason::SecretKeyMissing, &format!("has no key {key:?}; add it")));
+        };
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| self.problem(Reason::SecretInvalid, &format!("key {key:?} is not UTF-8 text")))?;
+        if text.is_empty() {
+            return Err(self.problem(Reason::SecretInvalid, &format!("key {key:?} is empty; set it")));
+        }
+        Ok(text)
+    }
+
+    /// The value of a key that people type, without the newline that `kubectl create --from-file` keeps.
+    ///
+    /// # Errors
+    /// As [`Self::text`].
+    pub fn line(&self, key: &str) -> Result<&'a str, Problem> {
+        let text = self.text(key)?.trim();
+        if text.is_empty() || text.contains(char::is_control) {
+            return Err(self.problem(Reason::SecretInvalid, &format!("key {key:?} must be one line of text")));
+        }
+        Ok(text)
+    }
+
+    /// A password: taken as it is, but for one trailing newline.
+    ///
+    /// # Errors
+    /// As [`Self::text`].
+    pub fn password(&self, key: &str) -> Result<Sensitive, Problem> {
+        let text = self.text(key)?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        if text.contains('\0') {
+            return Err(self.problem(Reason::SecretInvalid, &format!("key {key:?} contains a NUL byte")));
+        }
+        Ok(Sensitive::new(text))
+    }
+
+    pub fn problem(&self, reason: Reason, what: &str) -> Problem {
+        let Self { field, namespace, name, .. } = self;
+        Problem::new(reason, format!("{field}: Secret {namespace}/{name} {what}"))
+    }
+}

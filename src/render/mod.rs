@@ -1,0 +1,117 @@
+//! From a plan and the key material to the objects that the project becomes. Pure.
+//!
+//! Every object leaves with its kind, its name and its body as the API server will be sent it. Two rules keep server-side
+//! apply a no-op when nothing changed: nothing empty is rendered (`{}`, `[]`, `""`), and what the server would default
+//! inside of a list key (a port's protocol) is spelled out.
+
+pub mod digest;
+mod metadata;
+mod secrets;
+mod workload;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use kube::core::{ApiResource, DynamicObject};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::components::COMPONENTS;
+use crate::plan::keys::Credentials;
+use crate::plan::names::ObjectName;
+use crate::plan::{Identity, Plan};
+pub use digest::Digest;
+pub use metadata::{MANAGED_BY, MANAGER, PROJECT_LABEL, labels, owner_reference};
+pub use secrets::generated;
+
+/// Kinds of objects that a project owns, in the order in which they are applied: what a pod needs comes before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    ServiceAccount,
+    ConfigMap,
+    Secret,
+    Service,
+    Deployment,
+}
+
+impl Kind {
+    pub const ALL: [Self; 5] = [Self::ServiceAccount, Self::ConfigMap, Self::Secret, Self::Service, Self::Deployment];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "ServiceAccount",
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+            Self::Service => "Service",
+            Self::Deployment => "Deployment",
+        }
+    }
+
+    pub fn resource(self) -> ApiResource {
+        match self {
+            Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+            Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+            Self::Secret => ApiResource::erase::<Secret>(&()),
+            Self::Service => ApiResource::erase::<Service>(&()),
+            Self::Deployment => ApiResource::erase::<Deployment>(&()),
+        }
+    }
+}
+
+/// One object as it shall be.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    pub kind: Kind,
+    pub name: ObjectName,
+    pub body: Value,
+    /// Digest of everything that we say about the object; equal to [`digest::owned`] of the live object unless it drifted.
+    pub digest: Digest,
+}
+
+impl Manifest {
+    fn new<K: Serialize>(kind: Kind, name: ObjectName, object: &K) -> Result<Self, RenderError> {
+        let body =
+            serde_json::to_value(object).map_err(|source| RenderError { kind, name: name.to_string(), source })?;
+        let digest = digest::desired(&body);
+        Ok(Self { kind, name, body, digest })
+    }
+
+    /// The body as the object that is sent.
+    ///
+    /// # Errors
+    /// Never for a body that was rendered here.
+    pub fn object(&self) -> Result<DynamicObject, RenderError> {
+        serde_json::from_value(self.body.clone()).map_err(|source| RenderError {
+            kind: self.kind,
+            name: self.name.to_string(),
+            source,
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serialize {} {name}", kind.as_str())]
+pub struct RenderError {
+    kind: Kind,
+    name: String,
+    #[source]
+    source: serde_json::Error,
+}
+
+/// Everything that a project becomes, in apply order, but for the Secrets that hold generated keys: those are made once
+/// ([`generated`]) and never applied again.
+///
+/// # Errors
+/// Only where an object cannot be serialized.
+pub fn render(plan: &Plan, credentials: &Credentials) -> Result<Vec<Manifest>, RenderError> {
+    let mut manifests = secrets::for_clients(plan, credentials)?;
+    for workload in COMPONENTS {
+        manifests.extend(workload::render(plan, credentials, workload)?);
+    }
+    manifests.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    Ok(manifests)
+}
+
+/// Names of the Secrets that hold generated keys; they belong to the project but are not rendered.
+pub fn generated_names(identity: &Identity) -> [ObjectName; 2] {
+    [identity.name.jwt(), identity.name.database_roles()]
+}

@@ -1,0 +1,45 @@
+//! The Secrets that people and apps read, and those that hold generated keys.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{Kind, Manifest, RenderError, metadata};
+use crate::plan::keys::Credentials;
+use crate::plan::names::ObjectName;
+use crate::plan::{Identity, Plan};
+use crate::sensitive::Sensitive;
+
+/// `<project>-api-keys` and `<project>-service-keys`: apart, so that an app can be given the one without the other.
+pub fn for_clients(plan: &Plan, credentials: &Credentials) -> Result<Vec<Manifest>, RenderError> {
+    let url = Sensitive::new(&plan.public_url);
+    let names = &plan.identity.name;
+    let public =
+        [("url", &url), ("publishable-key", &credentials.publishable_key), ("anon-key", &credentials.anon_key)];
+    let trusted =
+        [("url", &url), ("secret-key", &credentials.secret_key), ("service-role-key", &credentials.service_role_key)];
+    [(names.api_keys(), public), (names.service_keys(), trusted)]
+        .into_iter()
+        .map(|(name, entries)| {
+            let metadata = metadata::object_meta(plan, &name, None);
+            let secret = secret(metadata, entries.into_iter().map(|(key, value)| (key, value.clone())));
+            Manifest::new(Kind::Secret, name, &secret)
+        })
+        .collect()
+}
+
+/// A Secret that is created once and then belongs to the project, not to the renderer.
+pub fn generated(identity: &Identity, name: &ObjectName, entries: BTreeMap<String, Sensitive>) -> Secret {
+    let entries = entries.iter().map(|(key, value)| (key.as_str(), value.clone()));
+    secret(metadata::owned_meta(identity, name, None), entries)
+}
+
+pub fn secret<'a>(metadata: ObjectMeta, entries: impl IntoIterator<Item = (&'a str, Sensitive)>) -> Secret {
+    let data = entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), ByteString(value.expose().as_bytes().to_vec())))
+        .collect();
+    Secret { metadata, data: Some(data), type_: Some("Opaque".to_owned()), ..Secret::default() }
+}

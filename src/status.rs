@@ -1,0 +1,408 @@
+//! From what one pass found to the status that users read. Pure.
+//!
+//! Conditions are ordered checks: the first that is not True is the message of the project. A transition time moves
+//! only when a condition's status does, so that equal findings give an equal status, and nothing is written.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::api::{
+    ComponentPhase, ComponentStatus, Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase,
+    SupabaseProjectStatus,
+};
+use crate::bucket::Checked;
+use crate::cluster::Rollout;
+use crate::components::{COMPONENTS, Component, Workload};
+use crate::plan::Plan;
+use crate::reason::{ConditionType, Problem, Progress, Reason};
+use crate::sql::Inspection;
+
+/// Everything that one pass found out.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// What is wrong with the project itself.
+    pub spec: Option<Problem>,
+    pub plan: Option<Plan>,
+    pub postgresql: Progress<Inspection>,
+    pub s3: Progress<Checked>,
+    pub keys: Progress<KeysStatus>,
+    pub database: Progress<()>,
+    pub objects: Progress<()>,
+    pub rollouts: BTreeMap<Component, Rollout>,
+    pub usable: Progress<()>,
+    pub deleting: bool,
+}
+
+/// Status of one condition.
+struct Verdict {
+    type_: ConditionType,
+    /// `None` is Unknown.
+    holds: Option<bool>,
+    reason: Reason,
+    message: String,
+}
+
+impl Verdict {
+    fn new(type_: ConditionType, holds: Option<bool>, reason: Reason, message: impl Into<String>) -> Self {
+        Self { type_, holds, reason, message: message.into() }
+    }
+
+    fn of<T>(type_: ConditionType, progress: &Progress<T>, running: (Reason, &str), done: (Reason, String)) -> Self {
+        match progress {
+            Progress::NotStarted => Self::new(type_, None, Reason::Waiting, "a step before this one is not done"),
+            Progress::Running => Self::new(type_, None, running.0, running.1),
+            Progress::Done(_) => Self::new(type_, Some(true), done.0, done.1),
+            Progress::Failed(problem) => Self::new(type_, Some(false), problem.reason, &problem.message),
+        }
+    }
+}
+
+/// Composes the status. `old` is the last one, for what must not change without need.
+pub fn report(
+    old: &SupabaseProjectStatus,
+    generation: i64,
+    findings: &Findings,
+    now: Timestamp,
+) -> SupabaseProjectStatus {
+    let mut verdicts = steps(findings);
+    let components: Vec<Verdict> = COMPONENTS.iter().map(|workload| component(findings, workload)).collect();
+    let ready = ready(findings, &verdicts, &components);
+    let phase = phase(old, findings, &ready);
+    let message = ready.message.clone();
+    let summary = summary(findings, &ready);
+    verdicts.extend(components);
+    let mut all = vec![ready];
+    all.extend(summary);
+    all.extend(verdicts);
+    SupabaseProjectStatus {
+        phase: Some(phase),
+        message: Some(message),
+        observed_generation: Some(generation),
+        release: findings.plan.as_ref().map(|plan| plan.release.name.to_owned()).or_else(|| old.release.clone()),
+        conditions: all.into_iter().map(|verdict| condition(old, generation, verdict, now)).collect(),
+        components: component_statuses(old, findings),
+        dependencies: Some(dependencies(old, findings, now)),
+        endpoints: findings.plan.as_ref().map(endpoints).or_else(|| old.endpoints.clone()),
+        keys: findings.keys.done().cloned().or_else(|| old.keys.clone()),
+    }
+}
+
+/// The steps of the bring-up, in order.
+fn steps(findings: &Findings) -> Vec<Verdict> {
+    let server = |inspection: &Inspection| format!("PostgreSQL {}", inspection.version);
+    vec![
+        Verdict::of(
+            ConditionType::PostgreSqlConnected,
+            &findings.postgresql,
+            (Reason::Connecting, "connecting to PostgreSQL"),
+            (Reason::Connected, findings.postgresql.done().map(server).unwrap_or_default()),
+        ),
+        Verdict::of(
+            ConditionType::S3Connected,
+            &findings.s3,
+            (Reason::Connecting, "connecting to S3"),
+            (Reason::Connected, "the S3 server answers".to_owned()),
+        ),
+        Verdict::of(
+            ConditionType::BucketReady,
+            &findings.s3,
+            (Reason::PreparingBucket, "looking for the bucket"),
+            (Reason::BucketUsable, "an object was put, read and deleted".to_owned()),
+        ),
+        Verdict::of(
+            ConditionType::SecretsReady,
+            &findings.keys,
+            (Reason::MakingKeys, "making the project's keys"),
+            (Reason::KeysPresent, "the project's keys exist and fit together".to_owned()),
+        ),
+        Verdict::of(
+            ConditionType::DatabaseInitialized,
+            &findings.database,
+            (Reason::InitializingDatabase, "making roles, schemas and grants"),
+            (Reason::DatabaseInitialized, "roles, schemas and grants are in place".to_owned()),
+        ),
+        Verdict::of(
+            ConditionType::NetworkReady,
+            &findings.objects,
+            (Reason::Progressing, "applying objects"),
+            (Reason::NetworkApplied, "every object is applied".to_owned()),
+        ),
+    ]
+}
+
+fn component(findings: &Findings, workload: &Workload) -> Verdict {
+    let (type_, title) = (workload.condition, workload.title);
+    let wanted = findings.plan.as_ref().and_then(|plan| plan.workloads.get(&workload.component));
+    if wanted.is_some_and(|wanted| wanted.replicas == 0) {
+        let field = workload.component.name();
+        return Verdict::new(
+            type_,
+            Some(false),
+            Reason::ScaledToZero,
+            format!("{title} has no pods because spec.{field}.replicas is 0"),
+        );
+    }
+    let Some(rollout) = findings.rollouts.get(&workload.component) else {
+        return Verdict::new(type_, None, Reason::Waiting, format!("{title} is not deployed yet"));
+    };
+    let pods = format!("{} of {} pods available", rollout.available, rollout.wanted);
+    match rollout {
+        rollout if rollout.is_complete() => Verdict::new(type_, Some(true), Reason::Available, pods),
+        Rollout { available: 1.., .. } => Verdict::new(
+            type_,
+            Some(true),
+            Reason::Progressing,
+            format!("{pods}, {} of them new", rollout.updated.min(rollout.available)),
+        ),
+        _ => Verdict::new(type_, Some(false), Reason::ComponentUnavailable, format!("{title}: {pods}")),
+    }
+}
+
+fn ready(findings: &Findings, steps: &[Verdict], components: &[Verdict]) -> Verdict {
+    let type_ = ConditionType::Ready;
+    if findings.deleting {
+        return Verdict::new(type_, Some(false), Reason::Deleting, "the project is being deleted");
+    }
+    if let Some(problem) = &findings.spec {
+        return Verdict::new(type_, Some(false), problem.reason, &problem.message);
+    }
+    let undone = |verdict: &&Verdict| verdict.holds != Some(true);
+    // What failed says more than what is waited for.
+    let step = steps.iter().find(|step| step.holds == Some(false)).or_else(|| steps.iter().find(undone));
+    if let Some(step) = step {
+        return Verdict::new(type_, Some(false), step.reason, &step.message);
+    }
+    let missing: Vec<&Verdict> = components.iter().filter(undone).collect();
+    if let Some(first) = missing.first() {
+        let messages: Vec<&str> = missing.iter().map(|verdict| verdict.message.as_str()).collect();
+        return Verdict::new(type_, Some(false), first.reason, messages.join("; "));
+    }
+    Verdict {
+        // Not usable is not ready, whatever the reason.
+        holds: Some(findings.usable.done().is_some()),
+        ..Verdict::of(
+            type_,
+            &findings.usable,
+            (Reason::ProbingGateway, "sending requests through the gateway"),
+            (Reason::Usable, "requests through the gateway are answered".to_owned()),
+        )
+    }
+}
+
+/// The conditions that sum up for tools: Progressing, Available, Degraded.
+fn summary(findings: &Findings, ready: &Verdict) -> [Verdict; 3] {
+    let deployed = findings.rollouts.len() == COMPONENTS.len();
+    let available = deployed && findings.rollouts.values().all(|rollout| rollout.available > 0);
+    let complete = deployed && findings.rollouts.values().all(Rollout::is_complete);
+    let failed = findings.spec.is_some()
+        || findings.postgresql.failed().is_some()
+        || findings.s3.failed().is_some()
+        || findings.keys.failed().is_some()
+        || findings.database.failed().is_some()
+        || findings.objects.failed().is_some();
+    let settled = ready.holds == Some(true) && complete;
+    let progressing = if settled {
+        Verdict::new(ConditionType::Progressing, Some(false), Reason::Reconciled, "nothing is left to do")
+    } else {
+        Verdict::new(ConditionType::Progressing, Some(!failed), ready.reason, &ready.message)
+    };
+    let availability = if available {
+        Verdict::new(
+            ConditionType::Available,
+            Some(true),
+            Reason::AllComponentsAvailable,
+            "every component has a pod that serves",
+        )
+    } else {
+        Verdict::new(
+            ConditionType::Available,
+            Some(false),
+            Reason::ComponentsStarting,
+            "not every component has a pod that serves",
+        )
+    };
+    let degraded =
+        deployed && (failed || !available || (ready.holds != Some(true) && findings.usable.failed().is_some()));
+    let degradation = if degraded {
+        Verdict::new(ConditionType::Degraded, Some(true), ready.reason, &ready.message)
+    } else {
+        Verdict::new(ConditionType::Degraded, Some(false), Reason::Reconciled, "nothing is known to be broken")
+    };
+    [progressing, availability, degradation]
+}
+
+fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> Phase {
+    if findings.deleting {
+        return Phase::Terminating;
+    }
+    let complete = findings.rollouts.len() == COMPONENTS.len() && findings.rollouts.values().all(Rollout::is_complete);
+    if ready.holds == Some(true) {
+        return if complete { Phase::Running } else { Phase::Updating };
+    }
+    let failures = [
+        findings.spec.as_ref(),
+        findings.postgresql.failed(),
+        findings.s3.failed(),
+        findings.keys.failed(),
+        findings.database.failed(),
+        findings.objects.failed(),
+    ];
+    if failures.iter().any(Option::is_some) {
+        return Phase::Failed;
+    }
+    if findings.postgresql.done().is_none() || findings.s3.done().is_none() {
+        return Phase::ValidatingDependencies;
+    }
+    if findings.keys.done().is_none() {
+        return Phase::DeployingSecrets;
+    }
+    if findings.database.done().is_none() {
+        return Phase::InitializingDatabase;
+    }
+    if findings.objects.done().is_none() {
+        return Phase::DeployingNetwork;
+    }
+    let ran_before = matches!(old.phase, Some(Phase::Running | Phase::Updating));
+    match (ran_before, complete) {
+        (true, _) => Phase::Updating,
+        (false, false) => Phase::DeployingComponents,
+        (false, true) => Phase::Configuring,
+    }
+}
+
+fn condition(old: &SupabaseProjectStatus, generation: i64, verdict: Verdict, now: Timestamp) -> Condition {
+    let status = match verdict.holds {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    let type_ = verdict.type_.as_str();
+    let before = old.conditions.iter().find(|condition| condition.type_ == type_);
+    let since =
+        before.filter(|before| before.status == status).map_or(Time(now), |before| before.last_transition_time.clone());
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: verdict.reason.to_string(),
+        message: verdict.message,
+        observed_generation: Some(generation),
+        last_transition_time: since,
+    }
+}
+
+fn component_statuses(old: &SupabaseProjectStatus, findings: &Findings) -> BTreeMap<String, ComponentStatus> {
+    let Some(plan) = &findings.plan else { return old.components.clone() };
+    let deployed = |(component, rollout): (&Component, &Rollout)| {
+        let wanted = plan.workloads.get(component)?;
+        let complete = rollout.is_complete();
+        let phase = match rollout.available {
+            _ if wanted.replicas == 0 => ComponentPhase::ScaledToZero,
+            _ if complete => ComponentPhase::Running,
+            1.. => ComponentPhase::Deploying,
+            _ => ComponentPhase::Unavailable,
+        };
+        let status = ComponentStatus {
+            phase,
+            ready: complete && wanted.replicas > 0,
+            version: wanted.image.clone(),
+            replicas: wanted.replicas,
+            ready_replicas: rollout.available,
+        };
+        Some((component.name().to_owned(), status))
+    };
+    findings.rollouts.iter().filter_map(deployed).collect()
+}
+
+fn endpoints(plan: &Plan) -> Endpoints {
+    Endpoints { api: plan.public_url.clone(), rest: format!("{}/rest/v1", plan.public_url) }
+}
+
+fn dependencies(old: &SupabaseProjectStatus, findings: &Findings, now: Timestamp) -> Dependencies {
+    let old = old.dependencies.clone().unwrap_or_default();
+    let postgresql = findings.postgresql.done().map(|inspection| inspection.latency);
+    let s3 = findings.s3.done().map(|checked| checked.latency);
+    Dependencies {
+        postgresql: dependency(old.postgresql, postgresql, findings.postgresql.failed(), now),
+        s3: dependency(old.s3, s3, findings.s3.failed(), now),
+    }
+}
+
+fn dependency(
+    old: Option<DependencyStatus>,
+    latency: Option<std::time::Duration>,
+    failed: Option<&Problem>,
+    now: Timestamp,
+) -> Option<DependencyStatus> {
+    let (connected, error) = match (latency, failed) {
+        (Some(_), _) => (true, None),
+        (None, Some(problem)) => (false, Some(problem.message.clone())),
+        (None, None) => return old,
+    };
+    if let Some(old) = &old
+        && old.connected == connected
+        && old.error == error
+    {
+        return Some(old.clone());
+    }
+    Some(DependencyStatus {
+        connected,
+        error,
+        latency_ms: latency.map(|latency| i64::try_from(latency.as_millis()).unwrap_or(i64::MAX)),
+        last_connected_time: if connected { Some(Time(now)) } else { old.and_then(|old| old.last_connected_time) },
+    })
+}
+
+/// Conditions whose status changed between two reports, for Events: worth telling when something broke or healed.
+pub fn transitions<'a>(old: &SupabaseProjectStatus, new: &'a SupabaseProjectStatus) -> Vec<&'a Condition> {
+    let told = |type_: &str| {
+        !matches!(type_, "Progressing" | "Available" | "Degraded" | "BucketReady" | "NetworkReady" | "SecretsReady")
+    };
+    let changed = |condition: &&Condition| {
+        let before = old.conditions.iter().find(|before| before.type_ == condition.type_);
+        let was = before.map_or("Unknown", |before| before.status.as_str());
+        match condition.status.as_str() {
+            "True" => was != "True",
+            // Still starting is no news.
+            "False" => {
+                (was == "True" || is_problem(condition))
+                    && before.is_none_or(|before| before.status != "False" || before.reason != condition.reason)
+            }
+            _ => false,
+        }
+    };
+    new.conditions.iter().filter(|condition| told(&condition.type_)).filter(changed).collect()
+}
+
+/// Whether a False condition tells of something that will not pass by itself.
+fn is_problem(condition: &Condition) -> bool {
+    let passing = [
+        Reason::Waiting,
+        Reason::Connecting,
+        Reason::MakingKeys,
+        Reason::InitializingDatabase,
+        Reason::PreparingBucket,
+        Reason::Progressing,
+        Reason::ProbingGateway,
+        Reason::ComponentsStarting,
+        Reason::ComponentUnavailable,
+    ];
+    passing.iter().all(|reason| reason.as_str() != condition.reason)
+}
+
+/// Whether two reports say the same. Transition times follow from the rest and are not compared.
+pub fn same(a: &SupabaseProjectStatus, b: &SupabaseProjectStatus) -> bool {
+    let plain = |status: &SupabaseProjectStatus| {
+        let mut status = status.clone();
+        for condition in &mut status.conditions {
+            condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+        }
+        status
+    };
+    plain(a) == plain(b)
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

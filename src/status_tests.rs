@@ -1,0 +1,195 @@
+use super::*;
+use crate::testing;
+use std::time::Duration;
+
+fn now() -> Timestamp {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+fn complete() -> Rollout {
+    Rollout { wanted: 1, updated: 1, available: 1, total: 1, observed: true }
+}
+
+fn usable() -> Findings {
+    Findings {
+        plan: Some(testing::plan()),
+        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Duration::from_millis(4) }),
+        s3: Progress::Done(Checked { latency: Duration::from_millis(9) }),
+        keys: Progress::Done(KeysStatus { signing_key_id: "kid".into(), created_at: None }),
+        database: Progress::Done(()),
+        objects: Progress::Done(()),
+        rollouts: COMPONENTS.iter().map(|workload| (workload.component, complete())).collect(),
+        usable: Progress::Done(()),
+        ..Findings::default()
+    }
+}
+
+fn first(findings: &Findings) -> SupabaseProjectStatus {
+    report(&SupabaseProjectStatus::default(), 1, findings, now())
+}
+
+fn of<'a>(status: &'a SupabaseProjectStatus, type_: &str) -> &'a Condition {
+    status.conditions.iter().find(|condition| condition.type_ == type_).unwrap()
+}
+
+fn problem(reason: Reason) -> Problem {
+    Problem::new(reason, format!("{reason} happened; mend it"))
+}
+
+#[test]
+fn ready_only_when_requests_were_answered() {
+    let status = first(&usable());
+    assert_eq!((of(&status, "Ready").status.as_str(), status.phase), ("True", Some(Phase::Running)));
+    for usable_progress in [Progress::NotStarted, Progress::Running, Progress::Failed(problem(Reason::GatewayRefused))]
+    {
+        let status = first(&Findings { usable: usable_progress.clone(), ..usable() });
+        assert_eq!(of(&status, "Ready").status, "False", "{usable_progress:?}");
+        assert_ne!(status.phase, Some(Phase::Running));
+    }
+}
+
+#[test]
+fn the_bring_up_walks_through_the_phases() {
+    let mut findings = Findings { plan: Some(testing::plan()), ..Findings::default() };
+    let mut phases = vec![first(&findings).phase.unwrap()];
+    let done = usable();
+    findings.postgresql = done.postgresql;
+    findings.s3 = done.s3;
+    phases.push(first(&findings).phase.unwrap());
+    findings.keys = done.keys;
+    phases.push(first(&findings).phase.unwrap());
+    findings.database = done.database;
+    phases.push(first(&findings).phase.unwrap());
+    findings.objects = done.objects;
+    phases.push(first(&findings).phase.unwrap());
+    findings.rollouts = done.rollouts;
+    phases.push(first(&findings).phase.unwrap());
+    findings.usable = done.usable;
+    phases.push(first(&findings).phase.unwrap());
+    assert_eq!(
+        phases,
+        [
+            Phase::ValidatingDependencies,
+            Phase::DeployingSecrets,
+            Phase::InitializingDatabase,
+            Phase::DeployingNetwork,
+            Phase::DeployingComponents,
+            Phase::Configuring,
+            Phase::Running,
+        ]
+    );
+}
+
+#[test]
+fn a_failure_is_the_message_even_behind_a_step_that_waits() {
+    let findings = Findings {
+        postgresql: Progress::Running,
+        s3: Progress::Failed(problem(Reason::StorageCredentialsRefused)),
+        ..Findings::default()
+    };
+    let status = first(&findings);
+    assert_eq!(of(&status, "Ready").reason, "StorageCredentialsRefused");
+    assert_eq!(status.message.as_deref(), Some("StorageCredentialsRefused happened; mend it"));
+    assert_eq!(status.phase, Some(Phase::Failed));
+    assert_eq!(of(&status, "Progressing").status, "False");
+}
+
+#[test]
+fn equal_findings_give_an_equal_status_later_too() {
+    let before = first(&usable());
+    let later = report(&before, 1, &usable(), now() + Duration::from_secs(3600));
+    assert_eq!(before, later);
+}
+
+#[test]
+fn a_measured_latency_is_no_news() {
+    let before = first(&usable());
+    let slower = Findings {
+        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Duration::from_secs(1) }),
+        ..usable()
+    };
+    assert!(same(&before, &report(&before, 1, &slower, now())));
+}
+
+#[test]
+fn transition_times_move_with_the_status_only() {
+    let before = first(&usable());
+    let later = now() + Duration::from_secs(60);
+    let mut rolling = usable();
+    rolling.rollouts.insert(Component::Postgrest, Rollout { updated: 0, total: 2, ..complete() });
+    let status = report(&before, 2, &rolling, later);
+    assert_eq!(of(&status, "Ready").status, "True");
+    assert_eq!(of(&status, "Ready").last_transition_time.0, now());
+    assert_eq!(of(&status, "Progressing").last_transition_time.0, later);
+    assert_eq!(of(&status, "Ready").observed_generation, Some(2));
+    assert_eq!(status.phase, Some(Phase::Updating));
+}
+
+#[test]
+fn losing_the_database_is_degraded_and_comes_back() {
+    let running = first(&usable());
+    let mut findings = usable();
+    findings.postgresql = Progress::Failed(problem(Reason::DatabaseUnreachable));
+    findings.rollouts.insert(Component::Postgrest, Rollout { available: 0, ..complete() });
+    let lost = report(&running, 1, &findings, now());
+    assert_eq!(of(&lost, "Ready").reason, "DatabaseUnreachable");
+    assert_eq!(of(&lost, "Degraded").status, "True");
+    assert_eq!(of(&lost, "Available").status, "False");
+    assert_eq!(of(&lost, "PostgRESTReady").reason, "ComponentUnavailable");
+    let postgresql = lost.dependencies.as_ref().unwrap().postgresql.as_ref().unwrap();
+    assert!(!postgresql.connected);
+    assert_eq!(postgresql.last_connected_time, Some(Time(now())));
+    let told: Vec<&str> = transitions(&running, &lost).iter().map(|condition| condition.type_.as_str()).collect();
+    assert_eq!(told, ["Ready", "PostgreSQLConnected", "PostgRESTReady"]);
+    let back = report(&lost, 1, &usable(), now());
+    assert_eq!(of(&back, "Ready").status, "True");
+    assert_eq!(of(&back, "Degraded").status, "False");
+}
+
+#[test]
+fn starting_is_no_event_and_a_first_problem_is() {
+    let nothing = SupabaseProjectStatus::default();
+    let starting = first(&Findings { postgresql: Progress::Running, s3: Progress::Running, ..Findings::default() });
+    assert!(transitions(&nothing, &starting).is_empty());
+    let refused = first(&Findings {
+        postgresql: Progress::Failed(problem(Reason::DatabaseAuthenticationFailed)),
+        ..Findings::default()
+    });
+    let told: Vec<&str> = transitions(&starting, &refused).iter().map(|condition| condition.type_.as_str()).collect();
+    assert_eq!(told, ["Ready", "PostgreSQLConnected"]);
+    assert!(transitions(&refused, &refused).is_empty());
+}
+
+#[test]
+fn zero_pods_are_said_to_be_wanted() {
+    let mut findings = usable();
+    let plan = findings.plan.as_mut().unwrap();
+    plan.workloads.get_mut(&Component::Meta).unwrap().replicas = 0;
+    findings.rollouts.insert(Component::Meta, Rollout { observed: true, ..Rollout::default() });
+    findings.usable = Progress::NotStarted;
+    let status = first(&findings);
+    assert_eq!(of(&status, "MetaReady").reason, "ScaledToZero");
+    assert!(of(&status, "Ready").message.contains("spec.meta.replicas is 0"));
+    assert_eq!(status.components["meta"].phase, ComponentPhase::ScaledToZero);
+}
+
+#[test]
+fn every_condition_appears_once_and_carries_the_generation() {
+    let status = report(&SupabaseProjectStatus::default(), 7, &usable(), now());
+    let mut types: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+    assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
+    let count = types.len();
+    types.sort_unstable();
+    types.dedup();
+    assert_eq!(types.len(), count);
+}
+
+#[test]
+fn what_is_not_known_any_more_is_kept_from_the_last_status() {
+    let before = first(&usable());
+    let blocked = Findings { postgresql: Progress::Failed(problem(Reason::SecretMissing)), ..Findings::default() };
+    let after = report(&before, 2, &blocked, now());
+    assert_eq!(after.keys, before.keys, "or the keys would be made anew");
+    assert_eq!(after.endpoints, before.endpoints);
+    assert_eq!(after.release, before.release);
+}

@@ -1,0 +1,3 @@
+module supabase-operator/tests/cluster/tools/image
+
+go 1.26.0

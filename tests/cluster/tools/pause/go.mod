@@ -1,0 +1,3 @@
+module supabase-operator/tests/cluster/tools/pause
+
+go 1.26.0
