@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use minio::s3::MinioClient;
 use minio::s3::client::MinioClientBuilder;
 use minio::s3::creds::StaticProvider;
-use minio::s3::error::{Error, NetworkError, S3ServerError};
+use minio::s3::error::{Error, NetworkError, S3ServerError, ValidationErr};
 use minio::s3::http::BaseUrl;
 use minio::s3::types::minio_error_response::MinioErrorCode;
 use minio::s3::types::{Region, S3Api};
@@ -110,8 +110,7 @@ async fn ensure_exists(client: &MinioClient, bucket: &BucketEndpoint) -> Result<
 
 async fn prove(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Problem> {
     let name = bucket.bucket.as_str();
-    let invalid =
-        |error: minio::s3::error::ValidationErr| explain(&Error::from(error), bucket, "address the probe object");
+    let invalid = |error: ValidationErr| explain(&Error::from(error), bucket, "address the probe object");
     let put = client.put_object_content(name, PROBE_OBJECT, PROBE_CONTENT).map_err(invalid)?.build();
     put.send().await.map_err(|error| explain(&error, bucket, "put an object"))?;
     let get = client.get_object(name, PROBE_OBJECT).map_err(invalid)?.build();
@@ -148,13 +147,16 @@ fn credentials_refused(code: &MinioErrorCode) -> bool {
 fn explain(error: &Error, bucket: &BucketEndpoint, attempt: &str) -> Problem {
     let BucketEndpoint { endpoint, bucket: name, secret, .. } = bucket;
     match error {
-        Error::Network(NetworkError::ReqwestError(error)) => Problem::new(
-            Reason::StorageUnreachable,
-            format!(
-                "cannot reach {endpoint}: {}; check key \"endpoint\" of Secret {secret}, spec.storage.caSecretRef, and whether pods of the operator may reach it",
-                root_cause(error)
-            ),
-        ),
+        // The crate files failures to send under both.
+        Error::Network(NetworkError::ReqwestError(error)) | Error::Validation(ValidationErr::HttpError(error)) => {
+            Problem::new(
+                Reason::StorageUnreachable,
+                format!(
+                    "cannot reach {endpoint}: {}; check key \"endpoint\" of Secret {secret}, spec.storage.caSecretRef, and whether pods of the operator may reach it",
+                    root_cause(error)
+                ),
+            )
+        }
         Error::S3Server(S3ServerError::S3Error(response)) => {
             let code = response.code();
             let said = response.message().clone().unwrap_or_default();
@@ -177,14 +179,14 @@ fn explain(error: &Error, bucket: &BucketEndpoint, attempt: &str) -> Problem {
         }
         other => Problem::new(
             Reason::BucketRefused,
-            format!("{endpoint}: cannot {attempt} ({name:?}): {other}; check Secret {secret}"),
+            format!("{endpoint}: cannot {attempt} ({name:?}): {}; check Secret {secret}", root_cause(other)),
         ),
     }
 }
 
 /// The innermost cause: "connection refused" rather than "error sending request".
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }

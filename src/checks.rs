@@ -22,12 +22,12 @@ pub const DOUBTFUL: Duration = Duration::from_secs(5);
 /// Delays between attempts that fail: two seconds, doubled up to fifteen. Short, because the user who mends a database
 /// is waiting; a mended Secret is another fingerprint and does not wait at all.
 fn delay(failures: usize) -> Duration {
-    let delays = backon::ExponentialBuilder::default()
+    let mut delays = backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_secs(2))
         .with_max_delay(Duration::from_secs(15))
         .without_max_times()
         .build();
-    delays.skip(failures.saturating_sub(1)).next().unwrap_or(Duration::from_secs(15))
+    delays.nth(failures.saturating_sub(1)).unwrap_or(Duration::from_secs(15))
 }
 
 /// What every check needs.

@@ -269,7 +269,8 @@ impl Pass<'_> {
                 ChangeCause::Edited(Some(editor)) => format!("{object} was changed by {editor}; the change was undone"),
                 ChangeCause::Edited(None) => format!("{object} was changed by somebody else; the change was undone"),
             };
-            self.context.cluster.tell(self.identity, EventType::Normal, Reason::Repaired.as_str(), note).await;
+            let action = format!("Apply {object}");
+            self.context.cluster.tell(self.identity, EventType::Normal, Reason::Repaired.as_str(), &action, note).await;
         }
     }
 
@@ -295,6 +296,10 @@ impl Pass<'_> {
             Some((status, _)) => status.clone(),
             None => self.project.status.clone().unwrap_or_default(),
         };
+        // What was true is believed until there is an answer: a restart writes nothing about steady projects.
+        if status::is_ready(&old) && findings.is_undecided() {
+            return Ok(None);
+        }
         let generation = self.project.metadata.generation.unwrap_or_default();
         let new = status::report(&old, generation, findings, Timestamp::now());
         if status::same(&old, &new) {
@@ -309,7 +314,7 @@ impl Pass<'_> {
         for condition in news {
             let kind = if condition.status == "True" { EventType::Normal } else { EventType::Warning };
             let note = format!("{}: {}", condition.type_, condition.message);
-            self.context.cluster.tell(self.identity, kind, &condition.reason, note).await;
+            self.context.cluster.tell(self.identity, kind, &condition.reason, &condition.type_, note).await;
         }
         remembered.status = Some((new, Instant::now()));
         Ok(None)

@@ -21,7 +21,8 @@ enum Command {
     Run(Box<Config>),
     /// Print the CustomResourceDefinitions.
     Crds,
-    /// Print every object of the SupabaseProjects in a file, with placeholder secrets, without a cluster.
+    /// Print every object of the SupabaseProjects in a file, without a cluster. Secrets of the same file are used,
+    /// placeholders stand for all others.
     Render {
         /// YAML file; `-` is standard input.
         file: PathBuf,

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{self, SupabaseProject};
@@ -41,7 +43,7 @@ pub fn crds() -> Result<String, OfflineError> {
     api::all_crds().iter().map(document).collect()
 }
 
-/// Every object of the projects in a file.
+/// Every object of the projects in a file. Secrets in the same file say what they say, placeholders stand for the others.
 ///
 /// # Errors
 /// The file cannot be read, or a project in it cannot be planned.
@@ -50,25 +52,35 @@ pub fn render(file: &Path) -> Result<String, OfflineError> {
     let text = read(file).map_err(|source| OfflineError::Read { file: name.clone(), source })?;
     let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
         .map_err(|error| OfflineError::Yaml { file: name.clone(), message: error.to_string() })?;
+    let yaml = |error: serde_json::Error| OfflineError::Yaml { file: name.clone(), message: error.to_string() };
+    let of_kind =
+        |kind: &'static str| documents.iter().filter(move |document| document.get("kind") == Some(&kind.into()));
+    let given: Vec<Secret> =
+        of_kind("Secret").map(|document| Secret::deserialize(document).map_err(yaml)).collect::<Result<_, _>>()?;
     let mut output = String::new();
-    for document in documents.into_iter().filter(|document| document.get("kind") == Some(&"SupabaseProject".into())) {
-        let project: SupabaseProject = serde_json::from_value(document)
-            .map_err(|error| OfflineError::Yaml { file: name.clone(), message: error.to_string() })?;
-        output.push_str(&objects(&project)?);
+    for document in of_kind("SupabaseProject") {
+        let project = SupabaseProject::deserialize(document).map_err(yaml)?;
+        output.push_str(&objects(&project, &given)?);
     }
     if output.is_empty() { Err(OfflineError::Nothing { file: name }) } else { Ok(output) }
 }
 
-/// Every object of one project, with placeholders for what Secrets would say.
+/// Every object of one project. `given` are Secrets whose content is known; placeholders stand for the others.
 ///
 /// # Errors
 /// The project cannot be planned.
-pub fn objects(project: &SupabaseProject) -> Result<String, OfflineError> {
+pub fn objects(project: &SupabaseProject, given: &[Secret]) -> Result<String, OfflineError> {
     let mut project = project.clone();
     project.metadata.namespace.get_or_insert_with(|| "default".to_owned());
     project.metadata.uid.get_or_insert_with(|| "00000000-0000-0000-0000-000000000000".to_owned());
     let identity = Identity::of(&project).map_err(OfflineError::Problem)?;
-    let secrets = placeholders(&project, &identity)?;
+    let mut secrets = placeholders(&project, &identity)?;
+    let in_namespace =
+        |secret: &&Secret| secret.metadata.namespace.as_ref().is_none_or(|name| *name == identity.namespace);
+    for secret in given.iter().filter(in_namespace) {
+        let name = secret.metadata.name.clone().unwrap_or_default();
+        secrets.insert(name, Some(Arc::new(data_of(secret))));
+    }
     let plan = plan::plan(&project, &secrets).map_err(|blocked| {
         let first = blocked.spec.or(blocked.database).or(blocked.storage);
         OfflineError::Problem(
@@ -79,6 +91,12 @@ pub fn objects(project: &SupabaseProject) -> Result<String, OfflineError> {
         .map_err(OfflineError::Problem)?
         .ok_or_else(|| OfflineError::Write("placeholder keys are incomplete".to_owned()))?;
     render::render(&plan, &credentials)?.iter().map(|manifest| document(&manifest.body)).collect()
+}
+
+fn data_of(secret: &Secret) -> SecretData {
+    let bytes = secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
+    let text = secret.string_data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+    SecretData { keys: bytes.chain(text).collect(), created: None }
 }
 
 fn read(file: &Path) -> std::io::Result<String> {

@@ -35,6 +35,23 @@ pub struct Findings {
     pub deleting: bool,
 }
 
+impl Findings {
+    /// Whether an answer is still to come, as after a restart or a changed Secret.
+    pub fn is_undecided(&self) -> bool {
+        self.postgresql == Progress::Running
+            || self.s3 == Progress::Running
+            || self.keys == Progress::Running
+            || self.database == Progress::Running
+            || self.usable == Progress::Running
+    }
+}
+
+/// Whether a status says Ready.
+pub fn is_ready(status: &SupabaseProjectStatus) -> bool {
+    let ready = ConditionType::Ready.as_str();
+    status.conditions.iter().any(|condition| condition.type_ == ready && condition.status == "True")
+}
+
 /// Status of one condition.
 struct Verdict {
     type_: ConditionType,
@@ -354,29 +371,38 @@ fn dependency(
     })
 }
 
-/// Conditions whose status changed between two reports, for Events: worth telling when something broke or healed.
+/// Conditions worth an Event: what broke, what healed, and that the project became ready.
 pub fn transitions<'a>(old: &SupabaseProjectStatus, new: &'a SupabaseProjectStatus) -> Vec<&'a Condition> {
-    let told = |type_: &str| {
-        !matches!(type_, "Progressing" | "Available" | "Degraded" | "BucketReady" | "NetworkReady" | "SecretsReady")
-    };
-    let changed = |condition: &&Condition| {
+    let news = |condition: &&Condition| {
         let before = old.conditions.iter().find(|before| before.type_ == condition.type_);
         let was = before.map_or("Unknown", |before| before.status.as_str());
+        let ready = condition.type_ == ConditionType::Ready.as_str();
         match condition.status.as_str() {
-            "True" => was != "True",
-            // Still starting is no news.
-            "False" => {
-                (was == "True" || is_problem(condition))
-                    && before.is_none_or(|before| before.status != "False" || before.reason != condition.reason)
-            }
+            "True" => was != "True" && (ready || before.is_some_and(is_problem)),
+            "False" if was == "True" => true,
+            // Still starting is no news; another problem than before is.
+            "False" => is_problem(condition) && before.is_none_or(|before| before.reason != condition.reason),
             _ => false,
         }
     };
-    new.conditions.iter().filter(|condition| told(&condition.type_)).filter(changed).collect()
+    let told = |condition: &&Condition| !SUMMARIES.iter().any(|summary| summary.as_str() == condition.type_);
+    new.conditions.iter().filter(told).filter(news).collect()
 }
+
+/// Conditions that repeat what others say.
+const SUMMARIES: [ConditionType; 5] = [
+    ConditionType::Progressing,
+    ConditionType::Available,
+    ConditionType::Degraded,
+    ConditionType::BucketReady,
+    ConditionType::SecretsReady,
+];
 
 /// Whether a False condition tells of something that will not pass by itself.
 fn is_problem(condition: &Condition) -> bool {
+    if condition.status != "False" {
+        return false;
+    }
     let passing = [
         Reason::Waiting,
         Reason::Connecting,

@@ -85,7 +85,7 @@ fn every_profile_becomes_what_its_file_says() {
     let mut stale = Vec::new();
     for (name, spec) in PROFILES {
         let file = folder.join(format!("{name}.yaml"));
-        let rendered = readable(&offline::objects(&project(spec)).unwrap());
+        let rendered = readable(&offline::objects(&project(spec), &[]).unwrap());
         if update {
             std::fs::write(&file, &rendered).unwrap();
         } else if std::fs::read_to_string(&file).unwrap_or_default() != rendered {
@@ -98,7 +98,7 @@ fn every_profile_becomes_what_its_file_says() {
 #[test]
 fn rendering_is_deterministic() {
     for (_, spec) in PROFILES {
-        assert_eq!(offline::objects(&project(spec)).unwrap(), offline::objects(&project(spec)).unwrap());
+        assert_eq!(offline::objects(&project(spec), &[]).unwrap(), offline::objects(&project(spec), &[]).unwrap());
     }
 }
 
@@ -120,7 +120,8 @@ fn nothing_empty_is_rendered() {
         }
     }
     for (_, spec) in PROFILES {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&offline::objects(&project(spec)).unwrap()).unwrap();
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&offline::objects(&project(spec), &[]).unwrap()).unwrap();
         documents.iter().for_each(|document| check("", document));
     }
 }
@@ -129,7 +130,8 @@ fn nothing_empty_is_rendered() {
 #[test]
 fn no_secret_value_leaves_its_secret() {
     for (_, spec) in PROFILES {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&offline::objects(&project(spec)).unwrap()).unwrap();
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&offline::objects(&project(spec), &[]).unwrap()).unwrap();
         let (secrets, others): (Vec<&Value>, Vec<&Value>) =
             documents.iter().partition(|document| document["kind"] == "Secret");
         let others = serde_json::to_string(&others).unwrap();
@@ -150,7 +152,8 @@ fn no_secret_value_leaves_its_secret() {
 #[test]
 fn every_pod_is_restricted() {
     for (_, spec) in PROFILES {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&offline::objects(&project(spec)).unwrap()).unwrap();
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&offline::objects(&project(spec), &[]).unwrap()).unwrap();
         for deployment in documents.iter().filter(|document| document["kind"] == "Deployment") {
             let pod = &deployment["spec"]["template"]["spec"];
             assert_eq!(pod["automountServiceAccountToken"], false);

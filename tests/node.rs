@@ -1,1 +1,11 @@
+//! The operator on a real cluster: run by `tests/run node`, inside of the test cluster's network, after `make demo` has
+//! installed the operator there. Each test has a namespace, a PostgreSQL and (where it matters) an S3 user of its own.
 
+#[path = "node/bad_input.rs"]
+mod bad_input;
+#[path = "node/harness.rs"]
+mod harness;
+#[path = "node/life.rs"]
+mod life;
+#[path = "node/silence.rs"]
+mod silence;

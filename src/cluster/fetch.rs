@@ -13,10 +13,12 @@ use crate::plan::inputs::{SecretData, Secrets};
 
 /// Data of Secrets by namespace and name, with the version that it was read at.
 #[derive(Default)]
-pub struct SecretCache(Mutex<HashMap<(String, String), (u64, Arc<SecretData>)>>);
+pub struct SecretCache(Mutex<Cached>);
+
+type Cached = HashMap<(String, String), (u64, Arc<SecretData>)>;
 
 impl SecretCache {
-    fn with<R>(&self, work: impl FnOnce(&mut HashMap<(String, String), (u64, Arc<SecretData>)>) -> R) -> R {
+    fn with<R>(&self, work: impl FnOnce(&mut Cached) -> R) -> R {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -94,13 +94,15 @@ impl Cluster {
     }
 
     /// Tells an Event about a project. A lost Event is logged, nothing more: the condition says the same.
-    pub async fn tell(&self, identity: &Identity, kind: EventType, reason: &str, note: String) {
+    ///
+    /// Events of one reason and one action are counted up instead of repeated, so `action` says what it is about.
+    pub async fn tell(&self, identity: &Identity, kind: EventType, reason: &str, action: &str, note: String) {
         let event = Event {
             type_: kind,
             reason: reason.to_owned(),
             // The API server refuses notes of more than 1024 bytes.
             note: Some(shorten(note, 1000)),
-            action: "Reconcile".to_owned(),
+            action: shorten(action.to_owned(), 120),
             secondary: None,
         };
         let regarding = ObjectReference {

