@@ -159,7 +159,7 @@ fn explain(error: &Error, bucket: &BucketEndpoint, attempt: &str) -> Problem {
         }
         Error::S3Server(S3ServerError::S3Error(response)) => {
             let code = response.code();
-            let said = response.message().clone().unwrap_or_default();
+            let said = response.message().clone().unwrap_or_else(|| format!("{code:?}"));
             let (reason, remedy) = match &code {
                 code if credentials_refused(code) => (
                     Reason::StorageCredentialsRefused,
@@ -175,7 +175,7 @@ fn explain(error: &Error, bucket: &BucketEndpoint, attempt: &str) -> Problem {
                     ),
                 ),
             };
-            Problem::new(reason, format!("{endpoint} refused to {attempt} ({name:?}): {code:?}: {said}; {remedy}"))
+            Problem::new(reason, format!("{endpoint} refused to {attempt} ({name:?}): {said}; {remedy}"))
         }
         other => Problem::new(
             Reason::BucketRefused,

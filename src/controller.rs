@@ -115,6 +115,7 @@ pub async fn reconcile(project: Arc<SupabaseProject>, context: Arc<Context>) -> 
 }
 
 /// After an error: again soon. The controller keeps at most one such wait for each project.
+#[allow(clippy::needless_pass_by_value)] // kube's signature
 pub fn on_error(project: Arc<SupabaseProject>, error: &Error, _: Arc<Context>) -> Action {
     let metadata = &project.metadata;
     tracing::warn!(%error, namespace = metadata.namespace, name = metadata.name, "reconcile failed; it is tried again");
@@ -296,8 +297,10 @@ impl Pass<'_> {
             Some((status, _)) => status.clone(),
             None => self.project.status.clone().unwrap_or_default(),
         };
-        // What was true is believed until there is an answer: a restart writes nothing about steady projects.
-        if status::is_ready(&old) && findings.is_undecided() {
+        // What a ready project's status says, and what an earlier instance of us wrote, is believed until there is an
+        // answer: a restart writes nothing where nothing changed.
+        let inherited = remembered.status.is_none() && old.phase.is_some();
+        if findings.is_undecided() && (inherited || status::is_ready(&old)) {
             return Ok(None);
         }
         let generation = self.project.metadata.generation.unwrap_or_default();

@@ -72,7 +72,7 @@ async fn create(
     name: &ObjectName,
     entries: BTreeMap<String, Sensitive>,
 ) -> Result<(), KeyringError> {
-    let secret = render::generated(identity, name, entries);
+    let secret = render::generated(identity, name, &entries);
     if cluster.create_secret(identity, &secret).await? {
         tracing::info!(namespace = identity.namespace, %name, "generated keys were made");
     }
@@ -101,6 +101,6 @@ fn owned(entries: BTreeMap<&'static str, Sensitive>) -> BTreeMap<String, Sensiti
 /// Runs `make` with the operating system's random bytes.
 fn with_entropy<T>(make: impl FnOnce(keys::Entropy<'_>) -> T) -> Result<T, KeyringError> {
     let mut complete = true;
-    let made = make(&mut |bytes| complete &= OsRng.try_fill_bytes(bytes).is_ok());
-    if complete { Ok(made) } else { Err(KeyringError::Entropy) }
+    let result = make(&mut |bytes| complete &= OsRng.try_fill_bytes(bytes).is_ok());
+    if complete { Ok(result) } else { Err(KeyringError::Entropy) }
 }

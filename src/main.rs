@@ -19,9 +19,9 @@ struct Arguments {
 enum Command {
     /// Run the operator.
     Run(Box<Config>),
-    /// Print the CustomResourceDefinitions.
+    /// Print the `CustomResourceDefinitions`.
     Crds,
-    /// Print every object of the SupabaseProjects in a file, without a cluster. Secrets of the same file are used,
+    /// Print every object of the `SupabaseProjects` in a file, without a cluster. Secrets of the same file are used,
     /// placeholders stand for all others.
     Render {
         /// YAML file; `-` is standard input.

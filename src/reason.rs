@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// Why something is as it is, in one PascalCase word.
+/// Why something is as it is, in one `PascalCase` word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     // All is well.

@@ -1,5 +1,6 @@
 //! What a project becomes, as files that people review: `tests/golden/<profile>.yaml` beside the project that gives it.
 //! After an intended change: `make generate`, and read the diff.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::missing_panics_doc)]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -112,7 +113,9 @@ fn nothing_empty_is_rendered() {
             Value::Object(fields) => fields.iter().for_each(|(name, value)| check(&format!("{path}/{name}"), value)),
             Value::Array(items) => {
                 assert!(!items.is_empty(), "{path} is empty");
-                items.iter().for_each(|item| check(path, item));
+                for item in items {
+                    check(path, item);
+                }
             }
             Value::String(text) => assert!(!text.is_empty(), "{path} is empty"),
             Value::Null => panic!("{path} is null"),
@@ -122,7 +125,9 @@ fn nothing_empty_is_rendered() {
     for (_, spec) in PROFILES {
         let documents: Vec<Value> =
             serde_saphyr::from_multiple(&offline::objects(&project(spec), &[]).unwrap()).unwrap();
-        documents.iter().for_each(|document| check("", document));
+        for document in &documents {
+            check("", document);
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use kube::CustomResourceExt;
 /// API group of every kind that this operator serves, and prefix of its labels and annotations.
 pub const GROUP: &str = "supabase-operator.dev";
 
-/// Every CustomResourceDefinition, in the order in which `supabase-operator crds` prints them.
+/// Every `CustomResourceDefinition`, in the order in which `supabase-operator crds` prints them.
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
     vec![SupabaseProject::crd()]
 }

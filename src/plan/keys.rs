@@ -47,7 +47,7 @@ pub struct Credentials {
     pub jwt_secret: Sensitive,
     /// Legacy anon key, a JWT signed with `jwt_secret`.
     pub anon_key: Sensitive,
-    /// Legacy service_role key, a JWT signed with `jwt_secret`.
+    /// Legacy `service_role` key, a JWT signed with `jwt_secret`.
     pub service_role_key: Sensitive,
     /// Shared by Studio and postgres-meta.
     pub meta_crypto_key: Sensitive,
@@ -61,7 +61,7 @@ pub struct Credentials {
     pub secret_key: Sensitive,
     /// What the gateway sends upstream for the publishable key: an ES256 JWT of the role anon.
     pub anon_token: Sensitive,
-    /// The same for the secret key and the role service_role.
+    /// The same for the secret key and the role `service_role`.
     pub service_role_token: Sensitive,
     /// When the keys were made.
     pub created: Option<Timestamp>,

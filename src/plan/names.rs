@@ -29,7 +29,7 @@ impl ProjectName {
         &self.0
     }
 
-    /// Workload, Service, ServiceAccount and configuration of a component share one name.
+    /// Workload, Service, `ServiceAccount` and configuration of a component share one name.
     pub fn component(&self, component: Component) -> ObjectName {
         self.child(component.name())
     }

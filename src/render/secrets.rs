@@ -31,7 +31,7 @@ pub fn for_clients(plan: &Plan, credentials: &Credentials) -> Result<Vec<Manifes
 }
 
 /// A Secret that is created once and then belongs to the project, not to the renderer.
-pub fn generated(identity: &Identity, name: &ObjectName, entries: BTreeMap<String, Sensitive>) -> Secret {
+pub fn generated(identity: &Identity, name: &ObjectName, entries: &BTreeMap<String, Sensitive>) -> Secret {
     let entries = entries.iter().map(|(key, value)| (key.as_str(), value.clone()));
     secret(metadata::owned_meta(identity, name, None), entries)
 }

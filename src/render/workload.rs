@@ -1,4 +1,4 @@
-//! The one renderer of workloads: ServiceAccount, ConfigMap, Secret, Service and Deployment of a component.
+//! The one renderer of workloads: `ServiceAccount`, ConfigMap, Secret, Service and Deployment of a component.
 
 use std::collections::BTreeMap;
 

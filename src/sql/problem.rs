@@ -7,21 +7,23 @@ use crate::reason::{Problem, Reason};
 
 /// Explains a failed connection or query.
 pub fn explain(error: &Error, endpoint: &DatabaseEndpoint) -> Problem {
-    let DatabaseEndpoint { host, port, database, username, secret, ssl_mode, .. } = endpoint;
-    let mode = ssl_mode.as_str();
+    let DatabaseEndpoint { host, port, database, username, secret, .. } = endpoint;
     let (reason, message) = match error {
+        // A refused certificate arrives as an I/O error with rustls' own inside.
+        Error::Io(error)
+            if error.get_ref().is_some_and(
+                <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<rustls::Error>,
+            ) =>
+        {
+            (Reason::DatabaseTlsMismatch, tls_mismatch(error, endpoint))
+        }
         Error::Io(error) => (
             Reason::DatabaseUnreachable,
             format!(
                 "cannot reach {host}:{port}: {error}; check keys \"host\" and \"port\" of Secret {secret}, and whether pods of the operator may reach it"
             ),
         ),
-        Error::Tls(error) => (
-            Reason::DatabaseTlsMismatch,
-            format!(
-                "{host}:{port} with sslMode {mode}: {error}; set spec.database.sslMode to what the server offers, and caSecretRef to the CA that signed its certificate"
-            ),
-        ),
+        Error::Tls(error) => (Reason::DatabaseTlsMismatch, tls_mismatch(error, endpoint)),
         Error::Database(error) => {
             let said = error.message();
             let code = error.code().unwrap_or_default();
@@ -30,6 +32,14 @@ pub fn explain(error: &Error, endpoint: &DatabaseEndpoint) -> Problem {
         other => (Reason::DatabaseUnreachable, format!("{host}:{port}/{database} as {username:?}: {other}")),
     };
     Problem::new(reason, message)
+}
+
+fn tls_mismatch(error: &dyn std::fmt::Display, endpoint: &DatabaseEndpoint) -> String {
+    let DatabaseEndpoint { host, port, ssl_mode, .. } = endpoint;
+    let mode = ssl_mode.as_str();
+    format!(
+        "{host}:{port} with sslMode {mode}: {error}; set spec.database.sslMode to what the server offers, and caSecretRef to the CA that signed its certificate"
+    )
 }
 
 /// By SQLSTATE: `postgresql.org/docs/current/errcodes-appendix.html`.

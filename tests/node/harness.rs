@@ -11,6 +11,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use supabase_operator::api::SupabaseProject;
+use supabase_operator::render::Kind;
 
 pub const OPERATOR_NAMESPACE: &str = "supabase-operator";
 /// Every character that breaks a URL put together carelessly.
@@ -62,16 +63,16 @@ impl Stack {
             "metadata": {"name": "postgres-data", "namespace": self.namespace},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
         });
-        self.apply(&volume.to_string());
+        apply(&volume.to_string());
         if let Some(certificate) = certificate {
             let data = BTreeMap::from([
-                ("tls.crt", certificate.certificate.as_str()),
+                ("tls.crt", certificate.signed.as_str()),
                 ("tls.key", certificate.key.as_str()),
                 ("ca.crt", certificate.authority.as_str()),
             ]);
             self.secret("postgres-tls", &data);
         }
-        self.apply(&yaml);
+        apply(&yaml);
         kubectl(&["-n", &self.namespace, "rollout", "status", "deployment/postgres", "--timeout=120s"]);
     }
 
@@ -117,11 +118,7 @@ impl Stack {
             "apiVersion": "supabase-operator.dev/v1alpha1", "kind": "SupabaseProject",
             "metadata": {"name": "orders", "namespace": self.namespace}, "spec": spec,
         });
-        self.apply(&project.to_string());
-    }
-
-    pub fn apply(&self, manifest: &str) {
-        kubectl_with(&["apply", "-f", "-"], manifest);
+        apply(&project.to_string());
     }
 
     /// Namespace, PostgreSQL, Secrets and a project that is Ready.
@@ -157,34 +154,36 @@ impl Stack {
         .await
     }
 
-    /// Waits for a condition of a given reason, and returns its message.
-    pub async fn wait_for_reason(&self, type_: &str, reason: &str) -> String {
-        let what = format!("{type_} with reason {reason} in {}", self.namespace);
+    /// Waits for a condition of this reason whose message has all these parts, and returns the message.
+    pub async fn wait_for_reason(&self, type_: &str, reason: &str, parts: &[&str]) -> String {
+        let what = format!("{type_} of reason {reason} with {parts:?} in {}", self.namespace);
         eventually(Duration::from_secs(60), &what, || async {
-            self.condition(type_).await.filter(|condition| condition.reason == reason)
+            self.condition(type_).await.filter(|condition| {
+                condition.reason == reason && parts.iter().all(|part| condition.message.contains(part))
+            })
         })
         .await
         .message
     }
 
     /// Every object that the operator made here, by kind and name, without the Secrets of generated keys.
-    pub async fn children(&self) -> Vec<DynamicObject> {
+    pub async fn children(&self) -> Vec<(Kind, DynamicObject)> {
         let mut children = Vec::new();
-        for kind in supabase_operator::render::Kind::ALL {
+        for kind in Kind::ALL {
             let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource());
             let ours = ListParams::default().labels("supabase-operator.dev/project=orders");
-            children.extend(api.list(&ours).await.unwrap().items);
+            children.extend(api.list(&ours).await.unwrap().items.into_iter().map(|child| (kind, child)));
         }
         children
     }
 
     pub async fn versions(&self) -> BTreeMap<String, String> {
-        let versions = self.children().await.into_iter().map(|child| {
-            let kind = child.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
-            (format!("{kind}/{}", child.name_any()), child.resource_version().unwrap_or_default())
+        let versions = self.children().await.into_iter().filter_map(|(kind, child)| {
+            let version = child.resource_version().unwrap_or_default();
+            // A Deployment's status moves by itself.
+            (kind != Kind::Deployment).then(|| (format!("{}/{}", kind.as_str(), child.name_any()), version))
         });
-        // A Deployment's status moves by itself.
-        versions.filter(|(name, _)| !name.starts_with("Deployment/")).collect()
+        versions.collect()
     }
 
     pub async fn events(&self, reason: &str) -> Vec<k8s_openapi::api::events::v1::Event> {
@@ -225,7 +224,7 @@ pub fn plain_spec() -> Value {
 /// A server certificate and the authority that signed it, in PEM.
 pub struct Certificate {
     pub authority: String,
-    pub certificate: String,
+    pub signed: String,
     pub key: String,
 }
 
@@ -246,8 +245,12 @@ impl Certificate {
         let output = run(&["sh", "-c", &script], None);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let read = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
-        Self { authority: read("ca.crt"), certificate: read("tls.crt"), key: read("tls.key") }
+        Self { authority: read("ca.crt"), signed: read("tls.crt"), key: read("tls.key") }
     }
+}
+
+pub fn apply(manifest: &str) {
+    kubectl_with(&["apply", "-f", "-"], manifest);
 }
 
 pub fn kubectl(arguments: &[&str]) -> String {
@@ -281,7 +284,10 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(limit: Duration, what:
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(started.elapsed() < limit, "{what}: not within {} s", limit.as_secs());
+        if started.elapsed() >= limit {
+            let projects = run(&["kubectl", "get", "sbp", "-A", "-o", "wide"], None).stdout;
+            panic!("{what}: not within {} s\n{}", limit.as_secs(), String::from_utf8_lossy(&projects));
+        }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
