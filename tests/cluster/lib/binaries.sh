@@ -13,7 +13,7 @@ GO_TOOLS=(
     "storage|github.com/rancher/local-path-provisioner|60"
     "helm|helm.sh/helm/v4/cmd/helm|150"
     "minio|github.com/minio/minio|160"
-    "minio-user|.|30"
+    "minio-user|.|60"
     "image|.|5"
     "pause|.|5"
 )
