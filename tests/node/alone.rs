@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::harness::{
-    OPERATOR_NAMESPACE, Stack, apply, eventually, kubectl, now, operator_metric, operator_requests, plain_spec,
+    OPERATOR_NAMESPACE, Stack, apply, eventually, kubectl, now, operator_metric, operator_requests, plain_spec, run,
 };
 use super::silence::settle;
 
@@ -136,4 +136,39 @@ async fn a_second_instance_takes_over() {
     kubectl(&["-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/supabase-operator", "--timeout=120s"]);
     stack.wait_for("Ready", "True").await;
     stack.remove().await;
+}
+
+/// With `watchNamespaces` the operator has rights in these namespaces only, and that is enough.
+#[tokio::test]
+async fn an_operator_of_some_namespaces_needs_no_more() {
+    let served = Stack::new("served").await;
+    let unserved = Stack::new("unserved").await;
+    served.postgres(None);
+    for stack in [&served, &unserved] {
+        stack.database_secret(&[]);
+        stack.storage_secret(&[]);
+    }
+    helm(&["--set", &format!("watchNamespaces={{{}}}", served.namespace)]);
+    served.project(&plain_spec());
+    unserved.project(&plain_spec());
+    served.wait_for("Ready", "True").await;
+    let status = unserved.projects().get("orders").await.unwrap().status;
+    assert!(status.is_none(), "a project of another namespace was touched: {status:?}");
+    let cluster_wide = run(&["kubectl", "get", "clusterrole", "supabase-operator"], None);
+    assert!(!cluster_wide.status.success(), "cluster-wide rights are left");
+
+    helm(&[]);
+    // There is no database in that namespace, which it says: it is served now.
+    unserved.wait_for_reason("PostgreSQLConnected", "DatabaseUnreachable", &["test-unserved"]).await;
+    served.remove().await;
+    unserved.remove().await;
+}
+
+/// Upgrades the release that the demo installed: the same image, and these further values.
+fn helm(values: &[&str]) {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/supabase-operator");
+    let upgrade =
+        ["helm", "upgrade", "supabase-operator", chart, "-n", OPERATOR_NAMESPACE, "--wait", "--set", "image.tag=dev"];
+    let output = run(&[&upgrade[..], values].concat(), None);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
