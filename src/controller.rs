@@ -21,7 +21,7 @@ use crate::keyring;
 use crate::plan::inputs::{self, Secrets};
 use crate::plan::keys::Credentials;
 use crate::plan::{self, Identity, Plan};
-use crate::reason::{Progress, Reason};
+use crate::reason::{Problem, Progress, Reason};
 use crate::render::{self, Digest, Manifest};
 use crate::sql::{self, Inspection};
 use crate::status::{self, Findings};
@@ -250,12 +250,17 @@ impl Pass<'_> {
     async fn apply(&self, manifests: &[Manifest], findings: &mut Findings, applied: &mut Applied) -> Result<(), Error> {
         let kept = render::generated_names(self.identity);
         findings.objects = Progress::Running;
-        match self.context.cluster.apply(self.identity, manifests, &kept, applied).await? {
-            Ok(changes) => {
+        match self.context.cluster.apply(self.identity, manifests, &kept, applied).await {
+            Ok(Ok(changes)) => {
                 self.tell_repairs(&changes).await;
                 findings.objects = Progress::Done(());
             }
-            Err(problem) => findings.objects = Progress::Failed(problem),
+            Ok(Err(problem)) => findings.objects = Progress::Failed(problem),
+            // What the API server says about a value of the user's belongs into a condition too.
+            Err(error) => {
+                findings.objects = Progress::Failed(Problem::new(Reason::ApplyFailed, error.to_string()));
+                return Err(error.into());
+            }
         }
         findings.rollouts = self.rollouts();
         Ok(())

@@ -97,6 +97,9 @@ impl Cluster {
     ///
     /// Events of one reason and one action are counted up instead of repeated, so `action` says what it is about.
     pub async fn tell(&self, identity: &Identity, kind: EventType, reason: &str, action: &str, note: String) {
+        if !self.is_leading() {
+            return;
+        }
         let event = Event {
             type_: kind,
             reason: reason.to_owned(),

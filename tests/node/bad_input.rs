@@ -87,7 +87,7 @@ async fn a_database_of_another_tls_mode_is_named() {
         .await;
 
     // Now a server that has TLS and insists on it.
-    let certificate = Certificate::of(&stack.namespace);
+    let certificate = Certificate::of("postgres", &stack.namespace);
     stack.postgres(Some(&certificate));
     let insist = "sed -i 's/^host  all /hostssl all /' /tmp/hba 2>/dev/null; true";
     let _ = run(&["kubectl", "-n", &stack.namespace, "exec", "deployment/postgres", "--", "sh", "-c", insist], None);
@@ -100,7 +100,7 @@ async fn a_database_of_another_tls_mode_is_named() {
         stack.wait_for_reason("PostgreSQLConnected", "DatabaseTlsMismatch", &["the server wants TLS", "sslMode"]).await;
 
     // Another authority than the one that signed.
-    let other = Certificate::of(&stack.namespace);
+    let other = Certificate::of("postgres", &stack.namespace);
     stack.secret("orders-ca", &BTreeMap::from([("ca.crt", other.authority.as_str())]));
     let verified = json!({
         "secretRef": {"name": "orders-postgres"}, "sslMode": "verify-full", "caSecretRef": {"name": "orders-ca"},
@@ -179,6 +179,60 @@ async fn wrong_storage_settings_are_named_and_mending_them_is_enough() {
     stack.storage_secret(&[]);
     stack.wait_for("BucketReady", "True").await;
     assert!(mended.elapsed() < Duration::from_secs(10), "{:?}", mended.elapsed());
+    stack.wait_for("Ready", "True").await;
+    stack.remove().await;
+}
+
+/// An S3 server with a certificate of an authority of one's own.
+#[tokio::test]
+async fn the_ca_of_the_s3_server_is_used() {
+    let stack = Stack::new("s3-ca").await;
+    stack.postgres(None);
+    stack.database_secret(&[]);
+    let certificate = Certificate::of("minio", &stack.namespace);
+    let files =
+        BTreeMap::from([("public.crt", certificate.signed.as_str()), ("private.key", certificate.key.as_str())]);
+    stack.secret("minio-tls", &files);
+    let minio = include_str!("../../examples/demo/minio.yaml")
+        .replace("external", &stack.namespace)
+        .replace("command: [minio, server, /data,", "command: [minio, server, /data, --certs-dir, /certs,")
+        .replace("port: s3}", "port: s3, scheme: HTTPS}")
+        .replace(
+            "            - {name: data, mountPath: /data}",
+            "            - {name: data, mountPath: /data}\n            - {name: certs, mountPath: /certs}",
+        )
+        .replace(
+            "        - {name: data, emptyDir: {}}",
+            "        - {name: data, emptyDir: {}}\n        - {name: certs, secret: {secretName: minio-tls}}",
+        );
+    apply(&minio);
+    kubectl(&["-n", &stack.namespace, "rollout", "status", "deployment/minio", "--timeout=120s"]);
+    stack.storage_secret(&[("endpoint", &format!("https://minio.{}.svc:9000", stack.namespace))]);
+    stack.project(&plain_spec());
+    stack.wait_for_reason("S3Connected", "StorageUnreachable", &["invalid peer certificate", "caSecretRef"]).await;
+
+    stack.secret("s3-ca", &BTreeMap::from([("ca.crt", certificate.authority.as_str())]));
+    let mut spec = plain_spec();
+    spec["storage"]["caSecretRef"] = json!({"name": "s3-ca"});
+    stack.project(&spec);
+    stack.wait_for("BucketReady", "True").await;
+    // The host name of a bucket of its own does not exist here: where the bucket stands in the request matters.
+    spec["storage"]["forcePathStyle"] = json!(false);
+    stack.project(&spec);
+    stack.wait_for_reason("S3Connected", "StorageUnreachable", &["minio."]).await;
+    stack.remove().await;
+}
+
+/// What the API server says of a value that it refuses stands in a condition.
+#[tokio::test]
+async fn a_value_that_kubernetes_refuses_is_told() {
+    let stack = Stack::ready("refused").await;
+    let mut spec = plain_spec();
+    spec["meta"] = json!({"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}});
+    stack.project(&spec);
+    stack.wait_for_reason("NetworkReady", "ApplyFailed", &["Deployment test-refused/orders-meta", "memory"]).await;
+    stack.project(&plain_spec());
+    stack.wait_for("NetworkReady", "True").await;
     stack.wait_for("Ready", "True").await;
     stack.remove().await;
 }

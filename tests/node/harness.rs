@@ -229,16 +229,16 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// For `postgres.<namespace>.svc`.
-    pub fn of(namespace: &str) -> Self {
+    /// For `<service>.<namespace>.svc`.
+    pub fn of(service: &str, namespace: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let script = format!(
             "cd {folder} && \
              openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-ca \
                -keyout ca.key -out ca.crt && \
-             openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=postgres \
+             openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server \
                -keyout tls.key -out tls.csr && \
-             printf 'basicConstraints=CA:FALSE\\nsubjectAltName=DNS:postgres.{namespace}.svc\\n' >ext && \
+             printf 'basicConstraints=CA:FALSE\\nsubjectAltName=DNS:{service}.{namespace}.svc\\n' >ext && \
              openssl x509 -req -in tls.csr -days 2 -CA ca.crt -CAkey ca.key -CAcreateserial -extfile ext -out tls.crt",
             folder = folder.path().display(),
         );
