@@ -115,16 +115,21 @@ async fn prove(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Prob
     put.send().await.map_err(|error| explain(&error, bucket, "put an object"))?;
     let get = client.get_object(name, PROBE_OBJECT).map_err(invalid)?.build();
     let answer = get.send().await.map_err(|error| explain(&error, bucket, "get an object"))?;
+    if answer.object_size().ok() != u64::try_from(PROBE_CONTENT.len()).ok() {
+        return Err(other_content(bucket));
+    }
     let content = answer.into_bytes().await.map_err(|error| explain(&error, bucket, "get an object"))?;
     if content != PROBE_CONTENT {
-        return Err(Problem::new(
-            Reason::BucketRefused,
-            format!("bucket {name:?} at {} returned another content than was put", bucket.endpoint),
-        ));
+        return Err(other_content(bucket));
     }
     let delete = client.delete_object(name, PROBE_OBJECT).map_err(invalid)?.build();
     delete.send().await.map_err(|error| explain(&error, bucket, "delete an object"))?;
     Ok(())
+}
+
+fn other_content(bucket: &BucketEndpoint) -> Problem {
+    let BucketEndpoint { endpoint, bucket: name, .. } = bucket;
+    Problem::new(Reason::BucketRefused, format!("bucket {name:?} at {endpoint} returned another content than was put"))
 }
 
 fn code(error: &Error) -> Option<MinioErrorCode> {

@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use crate::cluster::{ProjectKey, Trigger};
-use crate::reason::{Problem, Progress};
+use crate::reason::{Problem, Progress, Reason};
 use crate::render::Digest;
 
 /// How long a success is believed while nothing suggests otherwise. A steady project's pods report the loss of their
 /// database by themselves, through readiness.
 pub const STEADY: Duration = Duration::from_secs(15 * 60);
+/// The same for the bucket: proving it writes an object.
+pub const STEADY_BUCKET: Duration = Duration::from_secs(6 * 60 * 60);
 /// The same while something suggests otherwise.
 pub const DOUBTFUL: Duration = Duration::from_secs(5);
 
@@ -33,15 +36,26 @@ fn delay(failures: usize) -> Duration {
 /// What every check needs.
 #[derive(Clone)]
 pub struct Runner {
-    limit: Arc<Semaphore>,
+    first: Arc<Semaphore>,
+    again: Arc<Semaphore>,
     trigger: Trigger,
 }
 
 impl Runner {
-    /// `limit`: checks that run at once in the whole operator; each holds at most one SQL connection.
+    /// `limit`: checks that run at once in the whole operator; each holds at most one SQL connection. A quarter of them
+    /// is for what failed before, so that many dead servers do not keep a healthy one waiting.
     pub fn new(limit: usize, trigger: Trigger) -> Self {
-        Self { limit: Arc::new(Semaphore::new(limit)), trigger }
+        let again = (limit / 4).max(1);
+        let first = limit.saturating_sub(again).max(1);
+        Self { first: Arc::new(Semaphore::new(first)), again: Arc::new(Semaphore::new(again)), trigger }
     }
+}
+
+/// What is known, and when to ask again: the end of a check wakes its project only if it has something new to say.
+#[derive(Debug, PartialEq)]
+pub struct Answer<T> {
+    pub progress: Progress<T>,
+    pub again: Duration,
 }
 
 /// One check of one project: its last result, and whether it runs.
@@ -50,7 +64,7 @@ pub struct Check<T>(Arc<Mutex<State<T>>>);
 struct State<T> {
     /// What the result is about: a changed input is another fingerprint, and makes the result worthless.
     fingerprint: Option<Digest>,
-    running: bool,
+    running: Option<AbortHandle>,
     result: Option<Result<T, Problem>>,
     /// Whether it ever succeeded with this fingerprint.
     proven: bool,
@@ -61,6 +75,15 @@ struct State<T> {
 impl<T> Default for Check<T> {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(State::about(None))))
+    }
+}
+
+/// Work about something else than the last time is given up: it could undo what its successor does.
+impl<T> Drop for State<T> {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.abort();
+        }
     }
 }
 
@@ -77,7 +100,7 @@ impl<T: Clone + Send + 'static> Check<T> {
         fingerprint: Digest,
         fresh: Duration,
         work: impl FnOnce() -> F,
-    ) -> Progress<T>
+    ) -> Answer<T>
     where
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
@@ -85,7 +108,8 @@ impl<T: Clone + Send + 'static> Check<T> {
             let mut state = lock(&self.0);
             if state.fingerprint != Some(fingerprint) {
                 let result = state.result.take();
-                *state = State { result, ..State::about(Some(fingerprint)) };
+                *state = State::about(Some(fingerprint));
+                state.result = result;
             }
         }
         self.ask(runner, project, fingerprint, fresh, work)
@@ -100,7 +124,7 @@ impl<T: Clone + Send + 'static> Check<T> {
         fingerprint: Digest,
         fresh: Duration,
         work: impl FnOnce() -> F,
-    ) -> Progress<T>
+    ) -> Answer<T>
     where
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
@@ -108,17 +132,33 @@ impl<T: Clone + Send + 'static> Check<T> {
         if state.fingerprint != Some(fingerprint) {
             *state = State::about(Some(fingerprint));
         }
-        if !state.running && state.is_due(fresh) {
-            state.running = true;
-            let check = Self(self.0.clone());
-            let (runner, project, work) = (runner.clone(), project.clone(), work());
-            tokio::spawn(async move { check.run(&runner, &project, fingerprint, work).await });
+        if state.running.is_none() && state.is_due(fresh) {
+            let limit = if state.failures > 0 { runner.again.clone() } else { runner.first.clone() };
+            let work = work();
+            let task = tokio::spawn(async move {
+                // The semaphore is never closed; were it, the work would run unbounded rather than never.
+                let _permit = limit.acquire().await;
+                work.await
+            });
+            state.running = Some(task.abort_handle());
+            let (check, trigger, project) = (Self(self.0.clone()), runner.trigger.clone(), project.clone());
+            tokio::spawn(async move {
+                // An abort is a successor's doing, which has its own end.
+                let result = match task.await {
+                    Err(error) if error.is_cancelled() => return,
+                    result => result.unwrap_or_else(|_| Err(broken())),
+                };
+                if check.finish(fingerprint, result) {
+                    trigger.fire(&project).await;
+                }
+            });
         }
-        match &state.result {
+        let progress = match &state.result {
             None => Progress::Running,
             Some(Ok(value)) => Progress::Done(value.clone()),
             Some(Err(problem)) => Progress::Failed(problem.clone()),
-        }
+        };
+        Answer { progress, again: state.again(fresh) }
     }
 
     /// Whether the work ever succeeded for this fingerprint, whatever came after.
@@ -127,51 +167,34 @@ impl<T: Clone + Send + 'static> Check<T> {
         state.proven && state.fingerprint == Some(fingerprint)
     }
 
-    /// When to ask again; `None` while the work runs, because its end wakes the project.
-    pub fn due(&self, fresh: Duration) -> Option<Duration> {
-        let state = lock(&self.0);
-        let finished = state.finished.filter(|_| !state.running)?;
-        Some(state.patience(fresh).saturating_sub(finished.elapsed()))
-    }
-
-    async fn run(
-        &self,
-        runner: &Runner,
-        project: &ProjectKey,
-        fingerprint: Digest,
-        work: impl Future<Output = Result<T, Problem>>,
-    ) {
-        // The semaphore is never closed; were it, the work would run unbounded rather than never.
-        let permit = runner.limit.acquire().await;
-        let result = work.await;
-        drop(permit);
-        let changed = {
-            let mut state = lock(&self.0);
-            if state.fingerprint != Some(fingerprint) {
-                return;
-            }
-            let outcome = |result: &Result<T, Problem>| result.as_ref().err().cloned();
-            let changed = state.result.as_ref().map(outcome) != Some(outcome(&result));
-            state.failures = if result.is_ok() { 0 } else { state.failures + 1 };
-            state.proven |= result.is_ok();
-            state.running = false;
-            state.finished = Some(Instant::now());
-            // A success keeps the first one's details, so that a measured latency is no change.
-            if changed {
-                state.result = Some(result);
-            }
-            changed || state.failures > 0
-        };
-        // Also after an equal failure: the next attempt must be planned.
-        if changed {
-            runner.trigger.fire(project).await;
+    /// Takes in a result. Returns whether it says something new.
+    fn finish(&self, fingerprint: Digest, result: Result<T, Problem>) -> bool {
+        let mut state = lock(&self.0);
+        if state.fingerprint != Some(fingerprint) {
+            return false;
         }
+        let outcome = |result: &Result<T, Problem>| result.as_ref().err().cloned();
+        let news = state.result.as_ref().map(outcome) != Some(outcome(&result));
+        state.failures = if result.is_ok() { 0 } else { state.failures + 1 };
+        state.proven |= result.is_ok();
+        state.running = None;
+        state.finished = Some(Instant::now());
+        // A success keeps the first one's details, so that a measured latency is no change.
+        if news {
+            state.result = Some(result);
+        }
+        news
     }
+}
+
+/// A check that panicked must not look as if it were still running.
+fn broken() -> Problem {
+    Problem::new(Reason::CheckFailed, "a check ended unexpectedly; it is tried again, and the operator's log says more")
 }
 
 impl<T> State<T> {
     fn about(fingerprint: Option<Digest>) -> Self {
-        Self { fingerprint, running: false, result: None, proven: false, finished: None, failures: 0 }
+        Self { fingerprint, running: None, result: None, proven: false, finished: None, failures: 0 }
     }
 
     fn patience(&self, fresh: Duration) -> Duration {
@@ -181,12 +204,20 @@ impl<T> State<T> {
     fn is_due(&self, fresh: Duration) -> bool {
         self.finished.is_none_or(|finished| finished.elapsed() >= self.patience(fresh))
     }
+
+    fn again(&self, fresh: Duration) -> Duration {
+        match self.finished.filter(|_| self.running.is_none()) {
+            Some(finished) => self.patience(fresh).saturating_sub(finished.elapsed()),
+            // It says something new, or what it said before holds for as long as another success would; a failure that
+            // repeats itself is looked at again after its own pause.
+            None => self.patience(fresh),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reason::Reason;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn trigger() -> (Trigger, crate::cluster::Wakes) {
@@ -210,13 +241,8 @@ mod tests {
         let runs = Arc::new(AtomicUsize::new(0));
         let ask = |fresh| {
             let runs = runs.clone();
-            check.ask(
-                &runner,
-                &project(),
-                digest("a"),
-                fresh,
-                || async move { Ok(runs.fetch_add(1, Ordering::SeqCst)) },
-            )
+            let work = || async move { Ok(runs.fetch_add(1, Ordering::SeqCst)) };
+            check.ask(&runner, &project(), digest("a"), fresh, work).progress
         };
         assert_eq!(ask(STEADY), Progress::Running);
         woken.recv().await.unwrap();
@@ -239,13 +265,13 @@ mod tests {
         let failing = problem.clone();
         check.ask(&runner, &project(), digest("wrong password"), STEADY, || async move { Err::<(), _>(failing) });
         woken.recv().await.unwrap();
-        let again = check.ask(&runner, &project(), digest("wrong password"), STEADY, || async { Ok(()) });
+        let again = check.ask(&runner, &project(), digest("wrong password"), STEADY, || async { Ok(()) }).progress;
         assert_eq!(again, Progress::Failed(problem), "a failure is not repeated at once");
-        let mended = check.ask(&runner, &project(), digest("right password"), STEADY, || async { Ok(()) });
+        let mended = check.ask(&runner, &project(), digest("right password"), STEADY, || async { Ok(()) }).progress;
         assert_eq!(mended, Progress::Running, "another input does not wait");
         woken.recv().await.unwrap();
         assert_eq!(
-            check.ask(&runner, &project(), digest("right password"), STEADY, || async { Ok(()) }),
+            check.ask(&runner, &project(), digest("right password"), STEADY, || async { Ok(()) }).progress,
             Progress::Done(())
         );
     }
@@ -253,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_run_at_once_than_allowed() {
         let (trigger, mut woken) = trigger();
-        let runner = Runner::new(2, trigger);
+        let runner = Runner::new(3, trigger);
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let checks: Vec<Check<()>> = (0..8).map(|_| Check::default()).collect();
         for check in &checks {
@@ -269,6 +295,51 @@ mod tests {
             woken.recv().await.unwrap();
         }
         assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn while_it_runs_and_after_an_equal_result_there_is_a_time_to_ask_again() {
+        let (trigger, mut woken) = trigger();
+        let runner = Runner::new(4, trigger);
+        let check = Check::default();
+        let ask = |fresh| check.ask(&runner, &project(), digest("a"), fresh, || async { Ok(()) });
+        assert_eq!(ask(DOUBTFUL), Answer { progress: Progress::Running, again: DOUBTFUL });
+        woken.recv().await.unwrap();
+        assert!(ask(STEADY).again > STEADY / 2);
+        // Overdue: it runs again and wakes nobody, so the pass must come back by itself.
+        let answer = ask(Duration::ZERO);
+        assert_eq!(answer.progress, Progress::Done(()));
+        assert!(ask(DOUBTFUL).again <= DOUBTFUL);
+    }
+
+    #[tokio::test]
+    async fn work_about_something_else_is_given_up() {
+        let (trigger, mut woken) = trigger();
+        let runner = Runner::new(4, trigger);
+        let check = Check::default();
+        let late = Arc::new(AtomicUsize::new(0));
+        let writes = late.clone();
+        check.ask(&runner, &project(), digest("old"), STEADY, || async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            writes.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        });
+        check.ask(&runner, &project(), digest("new"), STEADY, || async { Ok(()) });
+        woken.recv().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(late.load(Ordering::SeqCst), 0);
+        assert!(check.is_proven(digest("new")) && !check.is_proven(digest("old")));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_and_not_an_endless_wait() {
+        let (trigger, mut woken) = trigger();
+        let runner = Runner::new(4, trigger);
+        let check: Check<()> = Check::default();
+        let ask = || check.ask(&runner, &project(), digest("a"), STEADY, || async { panic!("in a test") }).progress;
+        assert_eq!(ask(), Progress::Running);
+        woken.recv().await.unwrap();
+        assert_eq!(ask().failed().unwrap().reason, Reason::CheckFailed);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Settings of the operator, parsed once from arguments and environment.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
@@ -49,8 +50,13 @@ pub struct Lease {
     pub namespace: String,
 
     /// Name of this instance.
-    #[arg(id = "identity", long = "identity", env = "POD_NAME", default_value = "supabase-operator")]
+    #[arg(id = "identity", long = "identity", env = "POD_NAME", default_value_t = a_name_of_its_own())]
     pub identity: String,
+}
+
+/// Outside of a pod: two that share a name would both believe that they hold the lease.
+fn a_name_of_its_own() -> String {
+    format!("supabase-operator-{:016x}", rand::random::<u64>())
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +67,9 @@ pub enum LogFormat {
 
 impl Config {
     pub fn scopes(&self) -> Vec<Scope> {
-        let named: Vec<Scope> =
-            self.watch_namespace.iter().filter(|name| !name.is_empty()).cloned().map(Some).collect();
+        let distinct: BTreeSet<&str> =
+            self.watch_namespace.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+        let named: Vec<Scope> = distinct.into_iter().map(|name| Some(name.to_owned())).collect();
         if named.is_empty() { vec![None] } else { named }
     }
 }

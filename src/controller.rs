@@ -14,8 +14,8 @@ use kube::runtime::events::EventType;
 
 use crate::api::{KeysStatus, SupabaseProject, SupabaseProjectStatus};
 use crate::bucket::{self, Checked};
-use crate::checks::{Check, DOUBTFUL, Runner, STEADY};
-use crate::cluster::{Applied, ApplyError, CallError, Change, ChangeCause, Cluster, ProjectKey, Rollout};
+use crate::checks::{Answer, Check, DOUBTFUL, Runner, STEADY, STEADY_BUCKET};
+use crate::cluster::{Applied, ApplyError, CallError, Change, ChangeCause, Cluster, Outcome, ProjectKey, Rollout};
 use crate::components::{COMPONENTS, Component};
 use crate::keyring;
 use crate::plan::inputs::{self, Secrets};
@@ -86,6 +86,11 @@ impl Context {
         memory.clone()
     }
 
+    /// Forgets every project, when another instance may write from now on.
+    pub fn forget_all(&self) {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Forgets a project that is gone.
     pub fn forget(&self, project: &SupabaseProject) {
         let Ok(identity) = Identity::of(project) else { return };
@@ -133,55 +138,68 @@ async fn pass(project: &SupabaseProject, context: &Context) -> Result<Action, Er
     };
     let memory = context.memory(&identity);
     let mut remembered = memory.pass.lock().await;
-    let pass = Pass { project, context, identity: &identity, memory: &memory };
-    let mut findings = Findings { rollouts: pass.rollouts(), ..Findings::default() };
+    let mut pass =
+        Pass { project, context, identity: &identity, memory: &memory, findings: Findings::default(), again: None };
+    pass.findings.rollouts = pass.rollouts();
     if project.metadata.deletion_timestamp.is_some() {
-        findings.deleting = true;
-    } else {
-        let result = pass.converge(&mut findings, &mut remembered.applied).await;
-        // Whatever went wrong, what was found out is reported first.
-        if let Err(error) = result {
-            pass.report(&findings, &mut remembered).await?;
-            return Err(error);
+        pass.findings.deleting = true;
+    } else if let Err(error) = pass.converge(&mut remembered.applied).await {
+        // What the API server refuses is told; an API server that does not answer is not, nor is half a finding.
+        if pass.findings.objects.failed().is_some() {
+            pass.report(&mut remembered).await?;
         }
+        return Err(error);
     }
-    let again = pass.report(&findings, &mut remembered).await?;
-    Ok(pass.next(&findings, again))
+    pass.report(&mut remembered).await?;
+    Ok(pass.next())
 }
 
+/// One pass in progress: what it found out so far, and when the next one is due at the latest.
 struct Pass<'a> {
     project: &'a SupabaseProject,
     context: &'a Context,
     identity: &'a Identity,
     memory: &'a Memory,
+    findings: Findings,
+    again: Option<Duration>,
 }
 
 impl Pass<'_> {
     /// inputs → plan → dependencies → keys → database → render → apply → usable, as far as it goes.
-    async fn converge(&self, findings: &mut Findings, applied: &mut Applied) -> Result<(), Error> {
+    async fn converge(&mut self, applied: &mut Applied) -> Result<(), Error> {
         let names = inputs::references(&self.identity.name, &self.project.spec);
         let secrets = self.context.cluster.fetch(&self.identity.key(), &names).await?;
         let plan = match plan::plan(self.project, &secrets) {
             Ok(plan) => plan,
             Err(blocked) => {
-                findings.spec = blocked.spec;
-                findings.postgresql = blocked.database.map_or(Progress::NotStarted, Progress::Failed);
-                findings.s3 = blocked.storage.map_or(Progress::NotStarted, Progress::Failed);
+                self.findings.spec = blocked.spec;
+                self.findings.postgresql = blocked.database.map_or(Progress::NotStarted, Progress::Failed);
+                self.findings.s3 = blocked.storage.map_or(Progress::NotStarted, Progress::Failed);
                 return Ok(());
             }
         };
-        findings.plan = Some(plan.clone());
-        if !self.dependencies(&plan, findings) {
+        self.findings.plan = Some(plan.clone());
+        if !self.dependencies(&plan) {
             return Ok(());
         }
-        let Some(credentials) = self.keys(&secrets, findings).await? else { return Ok(()) };
-        if !self.database(&plan, &credentials, findings) {
+        let Some(credentials) = self.keys(&secrets).await? else { return Ok(()) };
+        if !self.database(&plan, &credentials) {
             return Ok(());
         }
         let manifests = render::render(&plan, &credentials)?;
-        self.apply(&manifests, findings, applied).await?;
-        self.usable(&credentials, &manifests, findings);
+        self.apply(&manifests, applied).await?;
+        self.usable(&credentials, &manifests);
         Ok(())
+    }
+
+    fn look_again(&mut self, after: Duration) {
+        self.again = Some(self.again.map_or(after, |again| again.min(after)));
+    }
+
+    /// Takes a check's answer, and remembers when to ask again.
+    fn take<T>(&mut self, answer: Answer<T>) -> Progress<T> {
+        self.look_again(answer.again);
+        answer.progress
     }
 
     fn rollouts(&self) -> BTreeMap<Component, Rollout> {
@@ -194,30 +212,31 @@ impl Pass<'_> {
     }
 
     /// How long to believe that a dependency is well: not long while a component is not.
-    fn freshness(rollouts: &BTreeMap<Component, Rollout>) -> Duration {
-        let suffers = rollouts.values().any(|rollout| rollout.wanted > 0 && rollout.available == 0);
-        if suffers { DOUBTFUL } else { STEADY }
+    fn fresh(&self, steady: Duration) -> Duration {
+        let suffers = |rollout: &Rollout| rollout.wanted > 0 && rollout.available == 0;
+        if self.findings.rollouts.values().any(suffers) { DOUBTFUL } else { steady }
     }
 
     /// Connects to database and bucket. False: the project must not be touched yet. A dependency that worked before,
     /// with the same settings, does not keep a running project from being repaired.
-    fn dependencies(&self, plan: &Plan, findings: &mut Findings) -> bool {
-        let fresh = Self::freshness(&findings.rollouts);
+    fn dependencies(&mut self, plan: &Plan) -> bool {
         let (runner, key, memory) = (&self.context.runner, self.identity.key(), self.memory);
         let database = plan.database.fingerprint();
-        findings.postgresql = memory.connection.ask(runner, &key, database, fresh, || {
+        let answer = memory.connection.ask(runner, &key, database, self.fresh(STEADY), || {
             let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
             async move { sql::inspect(&endpoint, &owner).await }
         });
+        self.findings.postgresql = self.take(answer);
         let bucket = plan.bucket.fingerprint();
-        findings.s3 = memory.bucket.ask(runner, &key, bucket, fresh, || {
+        let answer = memory.bucket.ask(runner, &key, bucket, self.fresh(STEADY_BUCKET), || {
             let endpoint = plan.bucket.clone();
             async move { bucket::ensure(&endpoint).await }
         });
+        self.findings.s3 = self.take(answer);
         memory.connection.is_proven(database) && memory.bucket.is_proven(bucket)
     }
 
-    async fn keys(&self, secrets: &Secrets, findings: &mut Findings) -> Result<Option<Credentials>, Error> {
+    async fn keys(&mut self, secrets: &Secrets) -> Result<Option<Credentials>, Error> {
         let made_before = self.project.status.as_ref().is_some_and(|status| status.keys.is_some());
         let keys = keyring::ensure(&self.context.cluster, self.identity, secrets, made_before).await?;
         let (progress, credentials) = match keys {
@@ -231,38 +250,49 @@ impl Pass<'_> {
             Progress::Failed(problem) => (Progress::Failed(problem), None),
             Progress::Running | Progress::NotStarted => (Progress::Running, None),
         };
-        findings.keys = progress;
+        self.findings.keys = progress;
         Ok(credentials)
     }
 
-    fn database(&self, plan: &Plan, credentials: &Credentials, findings: &mut Findings) -> bool {
-        let fresh = Self::freshness(&findings.rollouts);
-        let owner = self.identity.owner();
+    fn database(&mut self, plan: &Plan, credentials: &Credentials) -> bool {
         let fingerprint = plan.database.initialization_fingerprint(credentials);
-        findings.database =
-            self.memory.initialization.ask(&self.context.runner, &self.identity.key(), fingerprint, fresh, || {
-                let (endpoint, passwords) = (plan.database.clone(), credentials.passwords.clone());
-                async move { sql::initialize(&endpoint, &owner, &passwords).await }
-            });
-        self.memory.initialization.is_proven(fingerprint)
+        let (runner, key, check) = (&self.context.runner, self.identity.key(), &self.memory.initialization);
+        let answer = check.ask(runner, &key, fingerprint, self.fresh(STEADY), || {
+            let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
+            let passwords = credentials.passwords.clone();
+            async move { sql::initialize(&endpoint, &owner, &passwords).await }
+        });
+        self.findings.database = self.take(answer);
+        check.is_proven(fingerprint)
     }
 
-    async fn apply(&self, manifests: &[Manifest], findings: &mut Findings, applied: &mut Applied) -> Result<(), Error> {
+    async fn apply(&mut self, manifests: &[Manifest], applied: &mut Applied) -> Result<(), Error> {
         let kept = render::generated_names(self.identity);
-        findings.objects = Progress::Running;
+        self.findings.objects = Progress::Running;
         match self.context.cluster.apply(self.identity, manifests, &kept, applied).await {
-            Ok(Ok(changes)) => {
+            Ok(Outcome::Applied(changes)) => {
                 self.tell_repairs(&changes).await;
-                findings.objects = Progress::Done(());
+                self.findings.objects = Progress::Done(());
             }
-            Ok(Err(problem)) => findings.objects = Progress::Failed(problem),
-            // What the API server says about a value of the user's belongs into a condition too.
+            Ok(Outcome::Postponed(changes, until)) => {
+                self.tell_repairs(&changes).await;
+                self.look_again(until);
+            }
+            Ok(Outcome::Waiting) => self.look_again(BLOCKED_INTERVAL),
+            Ok(Outcome::Blocked(problem)) => {
+                self.findings.objects = Progress::Failed(problem);
+                // No watch tells when a foreign object is gone.
+                self.look_again(BLOCKED_INTERVAL);
+            }
             Err(error) => {
-                findings.objects = Progress::Failed(Problem::new(Reason::ApplyFailed, error.to_string()));
+                // What the API server says about a value of the user's belongs into a condition.
+                if let Some(refusal) = error.refusal() {
+                    self.findings.objects = Progress::Failed(Problem::new(Reason::ApplyFailed, refusal));
+                }
                 return Err(error.into());
             }
         }
-        findings.rollouts = self.rollouts();
+        self.findings.rollouts = self.rollouts();
         Ok(())
     }
 
@@ -280,24 +310,25 @@ impl Pass<'_> {
         }
     }
 
-    fn usable(&self, credentials: &Credentials, manifests: &[Manifest], findings: &mut Findings) {
+    fn usable(&mut self, credentials: &Credentials, manifests: &[Manifest]) {
+        let rollouts = &self.findings.rollouts;
         let serves = |rollout: &Rollout| rollout.available > 0;
-        if findings.rollouts.len() < COMPONENTS.len() || !findings.rollouts.values().all(serves) {
+        if rollouts.len() < COMPONENTS.len() || !rollouts.values().all(serves) {
             return;
         }
-        let complete = findings.rollouts.values().all(Rollout::is_complete);
+        let complete = rollouts.values().all(Rollout::is_complete);
         let digests: String = manifests.iter().map(|manifest| manifest.digest.to_hex()).collect();
         let fingerprint = Digest::of_bytes(format!("{digests}{complete}").as_bytes());
-        let work = || {
+        let (runner, key, check) = (&self.context.runner, self.identity.key(), &self.memory.usable);
+        let answer = check.ask_keeping(runner, &key, fingerprint, STEADY, || {
             let (http, identity, credentials) = (self.context.http.clone(), self.identity.clone(), credentials.clone());
             async move { usable::probe(&http, &identity, &credentials).await }
-        };
-        findings.usable =
-            self.memory.usable.ask_keeping(&self.context.runner, &self.identity.key(), fingerprint, STEADY, work);
+        });
+        self.findings.usable = self.take(answer);
     }
 
-    /// Writes the status if it says something new. Returns how long a progress report must wait.
-    async fn report(&self, findings: &Findings, remembered: &mut Remembered) -> Result<Option<Duration>, Error> {
+    /// Writes the status if it says something new.
+    async fn report(&mut self, remembered: &mut Remembered) -> Result<(), Error> {
         let old = match &remembered.status {
             Some((status, _)) => status.clone(),
             None => self.project.status.clone().unwrap_or_default(),
@@ -305,18 +336,19 @@ impl Pass<'_> {
         // What a ready project's status says, and what an earlier instance of us wrote, is believed until there is an
         // answer: a restart writes nothing where nothing changed.
         let inherited = remembered.status.is_none() && old.phase.is_some();
-        if findings.is_undecided() && (inherited || status::is_ready(&old)) {
-            return Ok(None);
+        if self.findings.is_undecided() && (inherited || status::is_ready(&old)) {
+            return Ok(());
         }
         let generation = self.project.metadata.generation.unwrap_or_default();
-        let new = status::report(&old, generation, findings, Timestamp::now());
+        let new = status::report(&old, generation, &self.findings, Timestamp::now());
         if status::same(&old, &new) {
-            return Ok(None);
+            return Ok(());
         }
         let news = status::transitions(&old, &new);
         let elapsed = remembered.status.as_ref().map_or(PROGRESS_INTERVAL, |(_, written)| written.elapsed());
         if news.is_empty() && elapsed < PROGRESS_INTERVAL {
-            return Ok(Some(PROGRESS_INTERVAL.saturating_sub(elapsed)));
+            self.look_again(PROGRESS_INTERVAL.saturating_sub(elapsed));
+            return Ok(());
         }
         self.context.cluster.write_status(self.identity, &new).await?;
         for condition in news {
@@ -325,21 +357,11 @@ impl Pass<'_> {
             self.context.cluster.tell(self.identity, kind, &condition.reason, &condition.type_, note).await;
         }
         remembered.status = Some((new, Instant::now()));
-        Ok(None)
+        Ok(())
     }
 
-    /// When to look again by ourselves; everything else wakes the project.
-    fn next(&self, findings: &Findings, report: Option<Duration>) -> Action {
-        let fresh = Self::freshness(&findings.rollouts);
-        let blocked = findings.objects.failed().map(|_| BLOCKED_INTERVAL);
-        let memory = self.memory;
-        let checks = [
-            memory.connection.due(fresh),
-            memory.bucket.due(fresh),
-            memory.initialization.due(fresh),
-            memory.usable.due(STEADY),
-        ];
-        let soonest = checks.into_iter().chain([report, blocked]).flatten().min();
-        soonest.map_or_else(Action::await_change, |wait| Action::requeue(wait.max(Duration::from_millis(100))))
+    /// Everything else that could change something wakes the project.
+    fn next(&self) -> Action {
+        self.again.map_or_else(Action::await_change, |again| Action::requeue(again.max(Duration::from_millis(100))))
     }
 }

@@ -39,14 +39,25 @@ pub async fn ensure(
     secrets: &Secrets,
     made_before: bool,
 ) -> Result<Progress<Credentials>, KeyringError> {
+    let (jwt, roles) = (identity.name.jwt(), identity.name.database_roles());
+    // Keys of an earlier project of this name, which garbage collection has not removed yet, are not this one's.
+    let inherited = |name: &ObjectName| {
+        let data = secrets.get(name.as_str()).and_then(Option::as_ref);
+        data.and_then(|data| data.owner.as_ref()).is_some_and(|owner| *owner != identity.uid)
+    };
+    if inherited(&jwt) || inherited(&roles) {
+        return Ok(Progress::Running);
+    }
     match plan::credentials(identity, secrets) {
         Ok(Some(credentials)) => return Ok(Progress::Done(credentials)),
         Err(problem) => return Ok(Progress::Failed(problem)),
         Ok(None) => {}
     }
-    let (jwt, roles) = (identity.name.jwt(), identity.name.database_roles());
     let missing = |name: &ObjectName| secrets.get(name.as_str()).is_none_or(Option::is_none);
-    let remembered = |name: &ObjectName| cluster.secrets.last(&identity.namespace, name.as_str());
+    let remembered = |name: &ObjectName| {
+        let data = cluster.secrets.last(&identity.namespace, name.as_str())?;
+        (data.owner.as_deref() == Some(identity.uid.as_str()) && keys::is_intact(&data, name == &jwt)).then_some(data)
+    };
     if missing(&jwt) {
         let entries = match remembered(&jwt) {
             Some(data) => as_it_was(&data),

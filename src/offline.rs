@@ -96,7 +96,7 @@ pub fn objects(project: &SupabaseProject, given: &[Secret]) -> Result<String, Of
 fn data_of(secret: &Secret) -> SecretData {
     let bytes = secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
     let text = secret.string_data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
-    SecretData { keys: bytes.chain(text).collect(), created: None }
+    SecretData { keys: bytes.chain(text).collect(), ..SecretData::default() }
 }
 
 fn read(file: &Path) -> std::io::Result<String> {
@@ -118,11 +118,11 @@ fn document(value: &impl serde::Serialize) -> Result<String, OfflineError> {
 fn placeholders(project: &SupabaseProject, identity: &Identity) -> Result<Secrets, OfflineError> {
     let text = |pairs: &[(&str, &str)]| {
         let keys = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect();
-        Some(Arc::new(SecretData { keys, created: None }))
+        Some(Arc::new(SecretData { keys, ..SecretData::default() }))
     };
     let generated = |entries: std::collections::BTreeMap<&'static str, Sensitive>| {
         let keys = entries.iter().map(|(key, value)| ((*key).to_owned(), value.expose().as_bytes().to_vec())).collect();
-        Some(Arc::new(SecretData { keys, created: None }))
+        Some(Arc::new(SecretData { keys, ..SecretData::default() }))
     };
     // Not random at all, and that is the point: these keys must never be taken for real ones.
     let mut counter = 0_u8;

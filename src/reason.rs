@@ -48,6 +48,7 @@ pub enum Reason {
     StorageUnreachable,
     // Something failed that should not.
     ApplyFailed,
+    CheckFailed,
     ComponentUnavailable,
     DatabaseStepFailed,
     GatewayRefused,
@@ -97,6 +98,7 @@ impl Reason {
             Self::StorageCredentialsRefused => "StorageCredentialsRefused",
             Self::StorageUnreachable => "StorageUnreachable",
             Self::ApplyFailed => "ApplyFailed",
+            Self::CheckFailed => "CheckFailed",
             Self::ComponentUnavailable => "ComponentUnavailable",
             Self::DatabaseStepFailed => "DatabaseStepFailed",
             Self::GatewayRefused => "GatewayRefused",

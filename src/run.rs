@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, TryStreamExt, future};
+use futures::future::{self, BoxFuture};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use kube::api::Api;
 use kube::client::ClientBuilder;
-use kube::core::DeserializeGuard;
-use kube::runtime::controller::{Config as ControllerConfig, Controller};
-use kube::runtime::reflector::{self, store::Writer};
+use kube::core::{DeserializeGuard, ObjectMeta};
+use kube::runtime::controller::{self, Config as ControllerConfig, Controller};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{self, Store};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
@@ -16,9 +18,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
-use crate::api::SupabaseProject;
+use crate::api::{DatabaseSpec, SecretRef, StorageSpec, SupabaseProject, SupabaseProjectSpec};
 use crate::checks::Runner;
-use crate::cluster::{self, Cluster, Leading, Scope, Stores, Trigger, Wakes};
+use crate::cluster::{self, Cluster, Leading, Stores, Trigger, Wakes};
 use crate::config::Config;
 use crate::controller::{Context, on_error, reconcile};
 use crate::leader::Leadership;
@@ -32,8 +34,6 @@ pub enum RunError {
     Client(#[source] Box<kube::Error>),
     #[error("cannot make an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
-    #[error("cannot take part in the leader lease: {0}")]
-    Lease(#[from] kube_lease_manager::LeaseManagerError),
     #[error("cannot serve on {address}: {source}")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error("cannot listen for signals: {0}")]
@@ -57,29 +57,69 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (trigger, wakes) = Trigger::new(&scopes);
     let stores = Arc::new(Stores::default());
     tokio::select! {
-        () = cluster::start(&client, &scopes, &stores, &trigger) => telemetry.set_ready(),
+        () = cluster::start(&client, &scopes, &stores, &trigger) => {}
         () = stop.cancelled() => return Ok(()),
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "every watch has seen a whole list");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "every watch of objects has seen a whole list");
 
-    let leadership = Leadership::seek(client.clone(), &config.lease).await?;
+    let leave = CancellationToken::new();
+    let mut leadership = Leadership::seek(client.clone(), &config.lease, leave.clone());
     let leading = leadership.leading.clone();
     let cluster = Cluster::new(client.clone(), stores, leading.clone(), Some(config.lease.identity.clone()));
-    // No proxy: what is asked is inside of the cluster.
-    let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
+    // No proxy: what is asked is inside of the cluster. No redirects: a tenant's gateway must not choose what is asked.
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(0)
+        .build()?;
     let runner = Runner::new(usize::from(config.checks), trigger);
     let context = Arc::new(Context::new(cluster, runner, http, telemetry.metrics.clone()));
-    let controllers = wakes.into_iter().map(|(scope, wakes)| {
-        control(client.clone(), scope, wakes, config.concurrency, leading.clone(), context.clone(), stop.clone())
+    tokio::spawn(follow_leadership(leading.clone(), context.clone()));
+    let (listed, controllers): (Vec<_>, Vec<_>) = wakes
+        .into_iter()
+        .map(|(scope, wakes)| {
+            let listed = CancellationToken::new();
+            let projects = projects(client.clone(), scope.as_deref(), context.clone(), listed.clone());
+            (listed, control(projects, wakes, config.concurrency, leading.clone(), &context, &stop))
+        })
+        .unzip();
+    tokio::spawn(async move {
+        for listed in listed {
+            listed.cancelled().await;
+        }
+        telemetry.set_ready();
     });
-    future::join_all(controllers).await;
-
-    drop(leading);
-    drop(context);
-    leadership.release().await;
+    // Reconciles finish what they do, for as long as the pod has; then the lease is given back.
+    let finished = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN_LIMIT).await;
+    };
+    tokio::select! {
+        _ = future::join_all(controllers) => {}
+        () = finished => tracing::warn!("a reconcile did not finish in time; what it left is done by the next instance"),
+        () = leadership.ended() => {}
+    }
+    stop.cancel();
+    leave.cancel();
+    leadership.ended().await;
     // The server ends with the same token; it has nothing to say that matters now.
     let _ = server.await;
     Ok(())
+}
+
+/// Of the pod's 30 seconds.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// What an instance remembers is worthless once another one may have written.
+async fn follow_leadership(mut leading: Leading, context: Arc<Context>) {
+    while leading.changed().await.is_ok() {
+        let leads = *leading.borrow_and_update();
+        tracing::info!(leads, "leadership changed");
+        context.metrics.leading(leads);
+        if !leads {
+            context.forget_all();
+        }
+    }
 }
 
 fn stop_signal() -> Result<CancellationToken, RunError> {
@@ -108,32 +148,21 @@ async fn client(metrics: &Arc<Metrics>) -> Result<Client, RunError> {
     Ok(builder.with_layer(&count.into_inner()).build())
 }
 
-async fn control(
-    client: Client,
-    scope: Scope,
+fn control(
+    (projects, store): (impl Stream<Item = watcher::Result<SupabaseProject>> + Send + 'static, Store<SupabaseProject>),
     wakes: Wakes,
     concurrency: u16,
     leading: Leading,
-    context: Arc<Context>,
-    stop: CancellationToken,
-) {
-    let writer = Writer::<SupabaseProject>::default();
-    let store = writer.as_reader();
-    let projects = projects(client, scope.as_deref(), writer, context.clone());
+    context: &Arc<Context>,
+    stop: &CancellationToken,
+) -> BoxFuture<'static, ()> {
     let wakes = futures::stream::unfold(wakes, |mut wakes| async { Some((wakes.recv().await?, wakes)) });
-    let metrics = context.metrics.clone();
     // Becoming leader is a reason to look at every project; the watches are warm already.
-    let promotions = futures::stream::unfold(leading, move |mut leading| {
-        let metrics = metrics.clone();
-        async move {
-            loop {
-                leading.changed().await.ok()?;
-                let leads = *leading.borrow_and_update();
-                tracing::info!(leads, "leadership changed");
-                metrics.leading(leads);
-                if leads {
-                    return Some(((), leading));
-                }
+    let promotions = futures::stream::unfold(leading, |mut leading| async {
+        loop {
+            leading.changed().await.ok()?;
+            if *leading.borrow_and_update() {
+                return Some(((), leading));
             }
         }
     });
@@ -141,19 +170,27 @@ async fn control(
         .with_config(ControllerConfig::default().concurrency(concurrency))
         .reconcile_on(wakes)
         .reconcile_all_on(promotions)
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(reconcile, on_error, context)
-        .for_each(|_| future::ready(()))
-        .await;
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(reconcile, on_error, context.clone())
+        .for_each(|result| {
+            if let Err(controller::Error::QueueError(error)) = result {
+                tracing::warn!(%error, "watch of SupabaseProjects interrupted; it goes on by itself");
+            }
+            future::ready(())
+        })
+        .boxed()
 }
 
-/// Projects whose spec, labels, annotations or end changed; never those whose status we wrote.
+/// Projects whose spec, labels, annotations or end changed (never those whose status we wrote), and the store of all.
+/// `listed` is cancelled when the first list is whole: a store tells that to one listener only, and the controller is it.
 fn projects(
     client: Client,
     scope: Option<&str>,
-    writer: Writer<SupabaseProject>,
     context: Arc<Context>,
-) -> impl Stream<Item = Result<SupabaseProject, watcher::Error>> + Send + 'static {
+    listed: CancellationToken,
+) -> (impl Stream<Item = watcher::Result<SupabaseProject>> + Send + 'static, Store<SupabaseProject>) {
+    let writer = Writer::<SupabaseProject>::default();
+    let store = writer.as_reader();
     let api: Api<DeserializeGuard<SupabaseProject>> = match scope {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
@@ -161,19 +198,20 @@ fn projects(
     let events = watcher(api, watcher::Config::default().page_size(100))
         .default_backoff()
         .try_filter_map(|event| future::ready(Ok(readable(event))))
-        .inspect_ok(move |event| {
-            if let watcher::Event::Delete(project) = event {
-                context.forget(project);
-            }
+        .inspect_ok(move |event| match event {
+            watcher::Event::Delete(project) => context.forget(project),
+            watcher::Event::InitDone => listed.cancel(),
+            _ => {}
         })
         .modify(|project| project.managed_fields_mut().clear());
     let relevant = predicates::generation
         .combine(predicates::labels)
         .combine(predicates::annotations)
         .combine(|project: &SupabaseProject| Some(u64::from(project.metadata.deletion_timestamp.is_some())));
-    reflector::reflector(writer, events)
+    let relevant = reflector::reflector(writer, events)
         .applied_objects()
-        .predicate_filter(relevant, PredicateConfig::default().ttl(Duration::from_secs(24 * 3600)))
+        .predicate_filter(relevant, PredicateConfig::default().ttl(Duration::from_secs(24 * 3600)));
+    (relevant, store)
 }
 
 /// One object that this version cannot read must not hide the others.
@@ -194,8 +232,25 @@ fn readable(event: watcher::Event<DeserializeGuard<SupabaseProject>>) -> Option<
     Some(match event {
         watcher::Event::Apply(guard) => watcher::Event::Apply(read(guard)?),
         watcher::Event::InitApply(guard) => watcher::Event::InitApply(read(guard)?),
-        watcher::Event::Delete(guard) => watcher::Event::Delete(read(guard)?),
+        // Also of what could not be read, or its last readable form would stay in the store for ever.
+        watcher::Event::Delete(guard) => {
+            watcher::Event::Delete(guard.0.unwrap_or_else(|invalid| remains(invalid.metadata)))
+        }
         watcher::Event::Init => watcher::Event::Init,
         watcher::Event::InitDone => watcher::Event::InitDone,
     })
+}
+
+/// As much of an unreadable project as a store needs to forget it.
+fn remains(metadata: ObjectMeta) -> SupabaseProject {
+    let secret = || SecretRef { name: String::new() };
+    let spec = SupabaseProjectSpec {
+        public_url: None,
+        database: DatabaseSpec { secret_ref: secret(), ssl_mode: None, ca_secret_ref: None },
+        storage: StorageSpec { secret_ref: secret(), force_path_style: None, ca_secret_ref: None },
+        gateway: None,
+        postgrest: None,
+        meta: None,
+    };
+    SupabaseProject { metadata, spec, status: None }
 }

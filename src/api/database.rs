@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// An existing PostgreSQL database.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = kube::core::Rule::new("!(has(self.sslMode) && self.sslMode in ['verify-ca', 'verify-full']) || has(self.caSecretRef)").message("sslMode verify-ca and verify-full need caSecretRef: the CA that signed the server's certificate"))]
+#[x_kube(validation = kube::core::Rule::new("(has(self.sslMode) && self.sslMode in ['verify-ca', 'verify-full']) == has(self.caSecretRef)").message("sslMode verify-ca and verify-full need caSecretRef, the CA that signed the server's certificate; the other modes use none"))]
 pub struct DatabaseSpec {
     /// Secret in the project's namespace with the keys `host`, `port`, `database`, `username` and `password`.
     /// The user must be a superuser: the operator creates the roles, schemas and grants that Supabase needs, and gives
@@ -13,12 +13,12 @@ pub struct DatabaseSpec {
     pub secret_ref: SecretRef,
 
     /// How connections to the database are encrypted and verified: `disable`, `require` (encrypted, the server is not
-    /// verified), `verify-ca` (signed by a trusted CA) or `verify-full` (and issued for this host).
-    /// Default: `require`.
+    /// verified), `verify-ca` (signed by the CA) or `verify-full` (and issued for this host; the one to choose:
+    /// postgres-meta verifies nothing in any other mode). Default: `require`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssl_mode: Option<SslMode>,
 
-    /// The CA that signed the server's certificate. Required by `verify-ca` and `verify-full`.
+    /// The CA that signed the server's certificate, for `verify-ca` and `verify-full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
 }

@@ -4,6 +4,7 @@
 //! `resourceVersion` that no object has. The API server ignores it on creation and answers 409 if the name is taken.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 
@@ -18,12 +19,15 @@ use crate::render::{Digest, MANAGER, Manifest, RenderError};
 /// What was applied for a project; kept between passes.
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// Digest that was last sent.
-    sent: HashMap<ObjectKey, Digest>,
+    /// Digest that was last sent or found as wanted, and when it was sent.
+    sent: HashMap<ObjectKey, (Digest, Option<Instant>)>,
     /// Digest of our fields in the answer where it is not what was sent: the server rewrites some values
     /// (`0.5` CPU becomes `500m`). Seeing this one again is no drift.
     rewritten: HashMap<ObjectKey, (Digest, Digest)>,
 }
+
+/// Between two repairs of one object: somebody who insists must not be answered at the speed of the watch.
+const REPAIR_INTERVAL: Duration = Duration::from_secs(5);
 
 /// One object that was written.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,37 +54,76 @@ pub enum ApplyError {
     Render(#[from] RenderError),
 }
 
-/// Result of an apply: what was written, or the object that stands in the way.
-pub type ApplyResult = Result<Result<Vec<Change>, Problem>, ApplyError>;
+impl ApplyError {
+    /// What the API server has against the content of an object, in its own words; `None` where trying again may help.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Call(error) => error.refusal(),
+            Self::Render(_) => None,
+        }
+    }
+}
+
+/// How far an apply came.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Every object is as rendered; these were written.
+    Applied(Vec<Change>),
+    /// These were written; another repair has to wait this long.
+    Postponed(Vec<Change>, Duration),
+    /// Objects of an earlier project of the same name are still being removed.
+    Waiting,
+    /// An object of somebody else has a name that we need.
+    Blocked(Problem),
+}
+
+/// How the write of one object ended.
+enum Written {
+    Live(Box<DynamicObject>),
+    Blocked(Problem),
+}
 
 impl Cluster {
     /// Brings a project's objects to what was rendered. `kept` are objects of the project that are not rendered.
     ///
     /// # Errors
-    /// The API server refused or did not answer. A name that somebody else has is a [`Problem`], not an error.
+    /// The API server refused or did not answer.
     pub async fn apply(
         &self,
         identity: &Identity,
         manifests: &[Manifest],
         kept: &[ObjectName],
         applied: &mut Applied,
-    ) -> ApplyResult {
+    ) -> Result<Outcome, ApplyError> {
         let project = identity.key();
         let mut changes = Vec::new();
+        let mut postponed: Option<Duration> = None;
         for manifest in manifests {
             let key = ObjectKey { kind: manifest.kind, name: manifest.name.to_string() };
             let seen = self.stores.object(&project, &key);
-            if let Some(taken) = seen.as_ref().and_then(|seen| taken(identity, &key, seen)) {
-                return Ok(Err(taken));
-            }
-            if seen.as_ref().is_some_and(|seen| seen.deleting || applied.is_current(&key, manifest.digest, seen)) {
-                applied.sent.insert(key, manifest.digest);
-                continue;
+            if let Some(seen) = &seen {
+                if seen.deleting {
+                    continue;
+                }
+                match seen.owner.as_deref() {
+                    Some(owner) if owner == identity.uid => {}
+                    // It carries our labels and is controlled by another uid: garbage collection is on its way.
+                    Some(_) => return Ok(Outcome::Waiting),
+                    None => return Ok(Outcome::Blocked(name_taken(identity, key.kind.as_str(), &key.name))),
+                }
+                if applied.is_current(&key, manifest.digest, seen) {
+                    applied.found(key, manifest.digest);
+                    continue;
+                }
             }
             let cause = applied.cause(&key, manifest.digest, seen.as_ref());
-            let live = match self.write(identity, manifest, seen.is_some()).await? {
-                Ok(live) => live,
-                Err(problem) => return Ok(Err(problem)),
+            if let Some(wait) = applied.pause(&key, &cause) {
+                postponed = Some(postponed.map_or(wait, |known| known.min(wait)));
+                continue;
+            }
+            let live = match self.write(identity, manifest, seen.map(|seen| seen.uid)).await? {
+                Written::Live(live) => live,
+                Written::Blocked(problem) => return Ok(Outcome::Blocked(problem)),
             };
             let answer = Seen::of(manifest.kind, &live);
             self.stores.saw(manifest.kind, &live);
@@ -88,29 +131,38 @@ impl Cluster {
             changes.push(Change { key, cause });
         }
         self.prune(identity, manifests, kept).await?;
-        Ok(Ok(changes))
+        Ok(match postponed {
+            Some(wait) => Outcome::Postponed(changes, wait),
+            None => Outcome::Applied(changes),
+        })
     }
 
     async fn write(
         &self,
         identity: &Identity,
         manifest: &Manifest,
-        exists: bool,
-    ) -> Result<Result<DynamicObject, Problem>, ApplyError> {
+        uid: Option<Box<str>>,
+    ) -> Result<Written, ApplyError> {
         let mut object = manifest.object()?;
-        if !exists {
-            object.metadata.resource_version = Some("1".to_owned());
+        if let Some(uid) = uid {
+            // The very object that we saw, not one that somebody made in its place since.
+            object.metadata.uid = Some(uid.into());
             match self.patch(identity, manifest, &object).await {
-                Err(error) if error.is_conflict() => {}
-                answer => return Ok(Ok(answer?)),
-            }
-            // Someone has the name: somebody else, or ourselves before the watch said so.
-            object.metadata.resource_version = None;
-            if let Some(problem) = self.who_has(identity, manifest).await? {
-                return Ok(Err(problem));
+                Err(error) if error.is_conflict() => object.metadata.uid = None,
+                answer => return Ok(Written::Live(Box::new(answer?))),
             }
         }
-        Ok(Ok(self.patch(identity, manifest, &object).await?))
+        object.metadata.resource_version = Some("1".to_owned());
+        match self.patch(identity, manifest, &object).await {
+            Err(error) if error.is_conflict() => {}
+            answer => return Ok(Written::Live(Box::new(answer?))),
+        }
+        // Someone has the name: somebody else, or ourselves before the watch said so.
+        object.metadata.resource_version = None;
+        if let Some(problem) = self.who_has(identity, manifest).await? {
+            return Ok(Written::Blocked(problem));
+        }
+        Ok(Written::Live(Box::new(self.patch(identity, manifest, &object).await?)))
     }
 
     async fn patch(
@@ -167,12 +219,6 @@ impl Cluster {
     }
 }
 
-/// An object that carries our labels and yet belongs to somebody else.
-fn taken(identity: &Identity, key: &ObjectKey, seen: &Seen) -> Option<Problem> {
-    let ours = seen.owner.as_deref() == Some(identity.uid.as_str());
-    (!ours && !seen.deleting).then(|| name_taken(identity, key.kind.as_str(), &key.name))
-}
-
 fn name_taken(identity: &Identity, kind: &str, name: &str) -> Problem {
     let namespace = &identity.namespace;
     Problem::new(
@@ -190,13 +236,28 @@ impl Applied {
     }
 
     fn cause(&self, key: &ObjectKey, desired: Digest, seen: Option<&Seen>) -> ChangeCause {
-        if self.sent.get(key) != Some(&desired) {
+        if self.sent.get(key).is_none_or(|(sent, _)| *sent != desired) {
             return ChangeCause::Wanted;
         }
         match seen {
             None => ChangeCause::Removed,
             Some(seen) => ChangeCause::Edited(seen.editor.clone()),
         }
+    }
+
+    /// How long a repair must wait.
+    fn pause(&self, key: &ObjectKey, cause: &ChangeCause) -> Option<Duration> {
+        if *cause == ChangeCause::Wanted {
+            return None;
+        }
+        let (_, sent) = self.sent.get(key)?;
+        Some(REPAIR_INTERVAL.saturating_sub((*sent)?.elapsed())).filter(|wait| !wait.is_zero())
+    }
+
+    /// An object that was as wanted without our doing: a later difference is somebody's.
+    fn found(&mut self, key: ObjectKey, desired: Digest) {
+        let entry = self.sent.entry(key).or_insert((desired, None));
+        entry.0 = desired;
     }
 
     fn remember(&mut self, key: ObjectKey, desired: Digest, answer: &Seen) {
@@ -209,7 +270,7 @@ impl Applied {
                 self.rewritten.remove(&key);
             }
         }
-        self.sent.insert(key, desired);
+        self.sent.insert(key, (desired, Some(Instant::now())));
     }
 }
 

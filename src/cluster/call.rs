@@ -28,6 +28,14 @@ impl CallError {
         }
     }
 
+    /// What the API server has against the content of an object; `None` where trying again may help.
+    pub fn refusal(&self) -> Option<String> {
+        let Self::Refused { verb, kind, namespace, name, .. } = self else { return None };
+        let status = self.status()?;
+        let final_word = (400..500).contains(&status.code) && !matches!(status.code, 401 | 404 | 408 | 409 | 429);
+        final_word.then(|| format!("cannot {verb} {kind} {namespace}/{name}: {}", status.message))
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.status().is_some_and(Status::is_not_found)
     }

@@ -8,7 +8,7 @@ use kube::api::Api;
 
 use super::Cluster;
 use super::call::{CallError, bounded};
-use super::stores::{ProjectKey, version};
+use super::stores::{ProjectKey, controller, version};
 use crate::plan::inputs::{SecretData, Secrets};
 
 /// Data of Secrets by namespace and name, with the version that it was read at.
@@ -67,9 +67,10 @@ impl Cluster {
             return Ok(None);
         };
         let read = version(&secret.metadata);
+        let owner = controller(&secret.metadata);
         let created = secret.metadata.creation_timestamp.map(|time| time.0);
         let keys = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
-        let data = Arc::new(SecretData { keys, created });
+        let data = Arc::new(SecretData { keys, owner, created });
         self.secrets.with(|cache| cache.insert(key, (read, data.clone())));
         Ok(Some(data))
     }

@@ -6,7 +6,7 @@ mod fetch;
 mod stores;
 mod watch;
 
-pub use apply::{Applied, ApplyError, Change, ChangeCause};
+pub use apply::{Applied, ApplyError, Change, ChangeCause, Outcome};
 pub use call::{CallError, bounded};
 pub use fetch::SecretCache;
 pub use stores::{ObjectKey, ProjectKey, Rollout, Seen, Stores};

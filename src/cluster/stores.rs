@@ -122,7 +122,38 @@ fn rollout(object: &DynamicObject) -> Rollout {
     }
 }
 
-type Objects = HashMap<ProjectKey, BTreeMap<ObjectKey, Seen>>;
+#[derive(Default)]
+struct Objects {
+    known: HashMap<ProjectKey, BTreeMap<ObjectKey, Seen>>,
+    /// Where an object is filed: somebody may change the label by which it was.
+    filed: HashMap<Box<str>, (ProjectKey, ObjectKey)>,
+}
+
+impl Objects {
+    fn get(&self, project: &ProjectKey, key: &ObjectKey) -> Option<&Seen> {
+        self.known.get(project)?.get(key)
+    }
+
+    fn insert(&mut self, project: &ProjectKey, key: ObjectKey, seen: Seen) {
+        self.filed.insert(seen.uid.clone(), (project.clone(), key.clone()));
+        let uid = seen.uid.clone();
+        let replaced = self.known.entry(project.clone()).or_default().insert(key, seen);
+        if let Some(old) = replaced.filter(|old| old.uid != uid) {
+            self.filed.remove(&old.uid);
+        }
+    }
+
+    fn remove(&mut self, uid: &str) -> Option<ProjectKey> {
+        let (project, key) = self.filed.remove(uid)?;
+        let known = self.known.get_mut(&project)?;
+        known.remove(&key);
+        if known.is_empty() {
+            self.known.remove(&project);
+        }
+        Some(project)
+    }
+}
+
 /// Secrets by namespace and name.
 type SecretKey = (String, String);
 
@@ -145,78 +176,62 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 
 impl Stores {
     pub fn object(&self, project: &ProjectKey, key: &ObjectKey) -> Option<Seen> {
-        read(&self.objects).get(project)?.get(key).cloned()
+        read(&self.objects).get(project, key).cloned()
     }
 
     /// Every object that carries the project's label.
     pub fn objects(&self, project: &ProjectKey) -> Vec<(ObjectKey, Seen)> {
         let objects = read(&self.objects);
-        let of_project = objects.get(project).into_iter().flatten();
+        let of_project = objects.known.get(project).into_iter().flatten();
         of_project.map(|(key, seen)| (key.clone(), seen.clone())).collect()
     }
 
     pub fn rollout(&self, project: &ProjectKey, name: &str) -> Option<Rollout> {
         let key = ObjectKey { kind: Kind::Deployment, name: name.to_owned() };
-        read(&self.objects).get(project)?.get(&key)?.rollout
+        read(&self.objects).get(project, &key)?.rollout
     }
 
     /// Takes in an object from a watch or from the answer to a write, whichever is newer.
-    /// Returns the project whose decisions it may change.
-    pub fn saw(&self, kind: Kind, object: &DynamicObject) -> Option<ProjectKey> {
-        let project = project_of(&object.metadata)?;
+    /// Returns the projects whose decisions it may change.
+    pub fn saw(&self, kind: Kind, object: &DynamicObject) -> Vec<ProjectKey> {
         let key = ObjectKey { kind, name: object.name_any() };
         let seen = Seen::of(kind, object);
         let mut objects = write(&self.objects);
-        let known = objects.entry(project.clone()).or_default();
-        if let Some(old) = known.get(&key) {
-            if old.uid == seen.uid && old.version >= seen.version {
-                return None;
-            }
-            if old.same(&seen) {
-                known.insert(key, seen);
-                return None;
-            }
-        }
-        known.insert(key, seen);
-        Some(project)
-    }
-
-    /// Takes in that an object is gone.
-    pub fn gone(&self, kind: Kind, metadata: &ObjectMeta) -> Option<ProjectKey> {
-        let project = project_of(metadata)?;
-        let key = ObjectKey { kind, name: metadata.name.clone()? };
-        self.forget(&project, &key, metadata.uid.as_deref().unwrap_or_default()).then_some(project)
-    }
-
-    fn forget(&self, project: &ProjectKey, key: &ObjectKey, uid: &str) -> bool {
-        let mut objects = write(&self.objects);
-        let Some(known) = objects.get_mut(project) else { return false };
-        // A newer object of the same name may have been seen before the end of the old one.
-        if known.get(key).is_none_or(|seen| &*seen.uid != uid) {
-            return false;
-        }
-        known.remove(key);
-        if known.is_empty() {
-            objects.remove(project);
-        }
-        true
-    }
-
-    /// After a new list: forgets objects of a kind and namespace that were not in it.
-    pub fn retain(&self, kind: Kind, namespace: Option<&str>, listed: &HashSet<Box<str>>) -> Vec<ProjectKey> {
+        let project = project_of(&object.metadata);
         let mut changed = Vec::new();
-        write(&self.objects).retain(|project, known| {
-            if namespace.is_some_and(|namespace| namespace != project.namespace) {
-                return true;
-            }
-            let before = known.len();
-            known.retain(|key, seen| key.kind != kind || listed.contains(&seen.uid));
-            if known.len() != before {
-                changed.push(project.clone());
-            }
-            !known.is_empty()
-        });
+        let filed = objects.filed.get(&seen.uid).map(|(project, _)| project.clone());
+        if filed.is_some() && filed != project {
+            changed.extend(objects.remove(&seen.uid));
+        }
+        let Some(project) = project else { return changed };
+        let old = objects.get(&project, &key);
+        if old.is_some_and(|old| old.version >= seen.version) {
+            return changed;
+        }
+        if old.is_none_or(|old| !old.same(&seen)) {
+            changed.push(project.clone());
+        }
+        objects.insert(&project, key, seen);
         changed
+    }
+
+    /// Takes in that an object is gone. A newer object of the same name stays.
+    pub fn gone(&self, metadata: &ObjectMeta) -> Option<ProjectKey> {
+        write(&self.objects).remove(metadata.uid.as_deref().unwrap_or_default())
+    }
+
+    /// uids of every known object of a kind and namespace.
+    pub fn uids(&self, kind: Kind, namespace: Option<&str>) -> HashSet<Box<str>> {
+        let objects = read(&self.objects);
+        let inside = |project: &ProjectKey| namespace.is_none_or(|namespace| namespace == project.namespace);
+        let of_kind = objects.filed.iter().filter(|(_, (project, key))| key.kind == kind && inside(project));
+        of_kind.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// After a new list: forgets what was known before it and was not in it. What was written since stays.
+    pub fn forget(&self, uids: impl IntoIterator<Item = Box<str>>) -> Vec<ProjectKey> {
+        let mut objects = write(&self.objects);
+        uids.into_iter().filter_map(|uid| objects.remove(&uid)).collect()
     }
 
     pub fn secret_version(&self, namespace: &str, name: &str) -> Option<u64> {
@@ -299,8 +314,9 @@ mod tests {
     #[test]
     fn an_older_version_never_replaces_a_newer_one() {
         let stores = Stores::default();
-        assert_eq!(stores.saw(Kind::Deployment, &deployment("10", "a", 2)), Some(project()));
-        assert_eq!(stores.saw(Kind::Deployment, &deployment("9", "a", 0)), None);
+        assert_eq!(stores.saw(Kind::Deployment, &deployment("10", "a", 2)), [project()]);
+        assert_eq!(stores.saw(Kind::Deployment, &deployment("9", "a", 0)), []);
+        assert_eq!(stores.saw(Kind::Deployment, &deployment("9", "earlier", 0)), [], "nor one of an earlier object");
         assert!(stores.rollout(&project(), "demo-meta").unwrap().is_complete());
     }
 
@@ -308,8 +324,8 @@ mod tests {
     fn a_change_that_matters_to_no_decision_wakes_nobody() {
         let stores = Stores::default();
         stores.saw(Kind::Deployment, &deployment("10", "a", 2));
-        assert_eq!(stores.saw(Kind::Deployment, &deployment("11", "a", 2)), None);
-        assert_eq!(stores.saw(Kind::Deployment, &deployment("12", "a", 1)), Some(project()));
+        assert_eq!(stores.saw(Kind::Deployment, &deployment("11", "a", 2)), []);
+        assert_eq!(stores.saw(Kind::Deployment, &deployment("12", "a", 1)), [project()]);
     }
 
     #[test]
@@ -317,9 +333,9 @@ mod tests {
         let stores = Stores::default();
         stores.saw(Kind::Deployment, &deployment("10", "old", 2));
         stores.saw(Kind::Deployment, &deployment("12", "new", 2));
-        assert_eq!(stores.gone(Kind::Deployment, &deployment("11", "old", 2).metadata), None);
+        assert_eq!(stores.gone(&deployment("11", "old", 2).metadata), None);
         assert!(stores.rollout(&project(), "demo-meta").is_some());
-        assert_eq!(stores.gone(Kind::Deployment, &deployment("13", "new", 2).metadata), Some(project()));
+        assert_eq!(stores.gone(&deployment("13", "new", 2).metadata), Some(project()));
         assert!(stores.rollout(&project(), "demo-meta").is_none());
     }
 
@@ -327,10 +343,25 @@ mod tests {
     fn objects_that_a_new_list_lacks_are_forgotten() {
         let stores = Stores::default();
         stores.saw(Kind::Deployment, &deployment("10", "a", 2));
-        assert_eq!(stores.retain(Kind::Service, None, &HashSet::new()), []);
-        assert_eq!(stores.retain(Kind::Deployment, Some("other"), &HashSet::new()), []);
-        assert_eq!(stores.retain(Kind::Deployment, None, &HashSet::new()), [project()]);
+        assert!(stores.uids(Kind::Service, None).is_empty());
+        assert!(stores.uids(Kind::Deployment, Some("other")).is_empty());
+        let known = stores.uids(Kind::Deployment, Some("tenant"));
+        assert_eq!(stores.forget(known), [project()]);
         assert!(stores.objects(&project()).is_empty());
+    }
+
+    #[test]
+    fn an_object_whose_label_was_changed_is_missed_by_its_project() {
+        for other in [None, Some("another")] {
+            let stores = Stores::default();
+            stores.saw(Kind::Deployment, &deployment("10", "a", 2));
+            let mut relabelled = deployment("11", "a", 2);
+            let labels = relabelled.metadata.labels.as_mut().unwrap();
+            labels.remove(PROJECT_LABEL);
+            labels.extend(other.map(|name| (PROJECT_LABEL.to_owned(), name.to_owned())));
+            assert!(stores.saw(Kind::Deployment, &relabelled).contains(&project()));
+            assert!(stores.objects(&project()).is_empty());
+        }
     }
 
     #[test]

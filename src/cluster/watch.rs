@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::core::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
@@ -67,7 +67,7 @@ pub async fn start(client: &Client, scopes: &[Scope], stores: &Arc<Stores>, trig
     let mut started = 0;
     for scope in scopes {
         for kind in Kind::ALL {
-            let children = Children { kind, scope: scope.clone(), stores: stores.clone(), listed: HashSet::new() };
+            let children = Children { kind, scope: scope.clone(), stores: stores.clone(), missing: HashSet::new() };
             let config =
                 watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)).page_size(PAGE);
             let api = match scope.as_deref() {
@@ -150,30 +150,30 @@ async fn run<K, F: Fold<Object = K>>(
 
 struct Children {
     kind: Kind,
-    scope: Option<String>,
+    scope: Scope,
     stores: Arc<Stores>,
-    listed: HashSet<Box<str>>,
+    /// What was known when a list began and has not been in it yet.
+    missing: HashSet<Box<str>>,
 }
 
 impl Fold for Children {
     type Object = DynamicObject;
 
     fn started(&mut self) {
-        self.listed.clear();
+        self.missing = self.stores.uids(self.kind, self.scope.as_deref());
     }
 
     fn saw(&mut self, object: &DynamicObject) -> Vec<ProjectKey> {
-        self.listed.insert(object.uid().unwrap_or_default().into());
-        self.stores.saw(self.kind, object).into_iter().collect()
+        self.missing.remove(object.metadata.uid.as_deref().unwrap_or_default());
+        self.stores.saw(self.kind, object)
     }
 
     fn gone(&mut self, object: &DynamicObject) -> Vec<ProjectKey> {
-        self.stores.gone(self.kind, &object.metadata).into_iter().collect()
+        self.stores.gone(&object.metadata).into_iter().collect()
     }
 
     fn listed(&mut self) -> Vec<ProjectKey> {
-        let listed = std::mem::take(&mut self.listed);
-        self.stores.retain(self.kind, self.scope.as_deref(), &listed)
+        self.stores.forget(std::mem::take(&mut self.missing))
     }
 
     fn what(&self) -> String {
@@ -182,7 +182,7 @@ impl Fold for Children {
 }
 
 struct Secrets {
-    scope: Option<String>,
+    scope: Scope,
     stores: Arc<Stores>,
     listed: HashSet<(String, String)>,
 }

@@ -30,7 +30,7 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     config.set("PG_META_DB_NAME", &database.database);
     config.set("PG_META_DB_USER", Role::MetaAdmin.name());
     config.set("PG_META_DB_SSL_MODE", database.ssl_mode.as_str());
-    if let Some(ca) = &database.ca {
+    if let Some(ca) = database.ca.as_ref().filter(|_| database.ssl_mode.verifies()) {
         config.set("PG_META_DB_SSL_ROOT_CERT", ca);
     }
     // The variable must be percent-encoded; generated passwords are letters and digits.

@@ -39,7 +39,8 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     if let Some(password) = credentials.passwords.get(&Role::Authenticator) {
         config.set_secret("PGPASSWORD", password);
     }
-    if let Some(ca) = &database.ca {
+    // With a CA at hand libpq verifies in mode `require` too, which nobody asked for.
+    if let Some(ca) = database.ca.as_ref().filter(|_| database.ssl_mode.verifies()) {
         config.set(CA_VARIABLE, ca);
         config.set("PGSSLROOTCERT", format!("{CA_DIRECTORY}/{CA_FILE}"));
         config.shape = Shape::EnvironmentWithFile { variable: CA_VARIABLE, directory: CA_DIRECTORY, file: CA_FILE };

@@ -12,6 +12,8 @@ use crate::sensitive::Sensitive;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SecretData {
     pub keys: BTreeMap<String, Vec<u8>>,
+    /// uid of the controlling owner.
+    pub owner: Option<String>,
     /// RFC 3339, from the Secret's metadata.
     pub created: Option<jiff::Timestamp>,
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::inputs::SecretReader;
+use super::inputs::{SecretData, SecretReader};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
 use crate::sql::Role;
@@ -191,6 +191,12 @@ fn uuid(mut bytes: [u8; 16]) -> String {
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
+/// Whether a Secret of generated keys is worth making again as it was: that of the keys (`jwt`), or of the passwords.
+pub fn is_intact(data: &SecretData, jwt: bool) -> bool {
+    let reader = SecretReader { field: "generated keys", namespace: "", name: "", data };
+    if jwt { read_keys(&reader).is_ok() } else { read_passwords(&reader).is_ok() }
+}
+
 impl Credentials {
     /// Reads the key material back, and checks what its users would accept silently and then fail on
     /// (PostgREST takes a malformed JWKS and refuses every token).
@@ -198,34 +204,7 @@ impl Credentials {
     /// # Errors
     /// What is missing or does not fit together, and in which Secret.
     pub fn read(jwt: &SecretReader<'_>, roles: &SecretReader<'_>) -> Result<Self, Problem> {
-        let value = |key| Ok::<_, Problem>(Sensitive::new(jwt.text(key)?));
-        let jwt_secret = value(key::JWT_SECRET)?;
-        if jwt_secret.expose().len() < 32 {
-            return Err(jwt.problem(Reason::KeysInvalid, "key \"jwt-secret\" must have at least 32 characters"));
-        }
-        let jwks = value(key::JWKS)?;
-        let signing_key_id = signing_key_id(jwt.text(key::SIGNING_KEYS)?, jwks.expose()).ok_or_else(|| {
-            jwt.problem(
-                Reason::KeysInvalid,
-                "\"signing-keys\" and \"jwks\" do not fit together: the first key of both must be the same ES256 key",
-            )
-        })?;
-        let credentials = Self {
-            anon_key: value(key::ANON)?,
-            service_role_key: value(key::SERVICE_ROLE)?,
-            meta_crypto_key: value(key::META_CRYPTO)?,
-            publishable_key: value(key::PUBLISHABLE)?,
-            secret_key: value(key::SECRET)?,
-            anon_token: value(key::ANON_TOKEN)?,
-            service_role_token: value(key::SERVICE_ROLE_TOKEN)?,
-            created: jwt.data.created,
-            passwords: read_passwords(roles)?,
-            signing_key_id,
-            jwks,
-            jwt_secret,
-        };
-        credentials.check_legacy(jwt)?;
-        Ok(credentials)
+        Ok(Self { passwords: read_passwords(roles)?, ..read_keys(jwt)? })
     }
 
     fn check_legacy(&self, jwt: &SecretReader<'_>) -> Result<(), Problem> {
@@ -244,6 +223,38 @@ impl Credentials {
         }
         Ok(())
     }
+}
+
+/// Everything but the passwords.
+fn read_keys(jwt: &SecretReader<'_>) -> Result<Credentials, Problem> {
+    let value = |key| Ok::<_, Problem>(Sensitive::new(jwt.text(key)?));
+    let jwt_secret = value(key::JWT_SECRET)?;
+    if jwt_secret.expose().len() < 32 {
+        return Err(jwt.problem(Reason::KeysInvalid, "key \"jwt-secret\" must have at least 32 characters"));
+    }
+    let jwks = value(key::JWKS)?;
+    let signing_key_id = signing_key_id(jwt.text(key::SIGNING_KEYS)?, jwks.expose()).ok_or_else(|| {
+        jwt.problem(
+            Reason::KeysInvalid,
+            "\"signing-keys\" and \"jwks\" do not fit together: the first key of both must be the same ES256 key",
+        )
+    })?;
+    let credentials = Credentials {
+        anon_key: value(key::ANON)?,
+        service_role_key: value(key::SERVICE_ROLE)?,
+        meta_crypto_key: value(key::META_CRYPTO)?,
+        publishable_key: value(key::PUBLISHABLE)?,
+        secret_key: value(key::SECRET)?,
+        anon_token: value(key::ANON_TOKEN)?,
+        service_role_token: value(key::SERVICE_ROLE_TOKEN)?,
+        created: jwt.data.created,
+        passwords: BTreeMap::new(),
+        signing_key_id,
+        jwks,
+        jwt_secret,
+    };
+    credentials.check_legacy(jwt)?;
+    Ok(credentials)
 }
 
 fn signing_key_id(signing_keys: &str, jwks: &str) -> Option<String> {

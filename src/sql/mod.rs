@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use crate::api::SslMode;
 use crate::plan::DatabaseEndpoint;
@@ -19,10 +19,10 @@ use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
 use problem::{explain, step_failed};
 pub use role::Role;
-use steps::{Body, Step};
+use steps::{Body, Claim, Scope, Step};
 pub use steps::{PROBE_FUNCTION, PROBE_SCHEMA};
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const INSPECT_LIMIT: Duration = Duration::from_secs(8);
 /// Of a whole initialisation: its nine transactions take a second on a local server.
 const INITIALIZE_LIMIT: Duration = Duration::from_secs(120);
 
@@ -53,7 +53,7 @@ pub async fn inspect(endpoint: &DatabaseEndpoint, owner: &str) -> Result<Inspect
         let _ = connection.close().await;
         inspection
     };
-    bounded(CONNECT_LIMIT, endpoint, work).await
+    bounded(INSPECT_LIMIT, endpoint, work).await
 }
 
 /// Applies every step that this database does not have yet.
@@ -68,7 +68,7 @@ pub async fn initialize(
     let work = async {
         let mut connection = connect(endpoint).await?;
         inspect_connection(&mut connection, endpoint, owner, Instant::now()).await?;
-        let result = apply_steps(&mut connection, endpoint, &steps::steps(owner, passwords)).await;
+        let result = apply_steps(&mut connection, endpoint, owner, &steps::steps(passwords)).await;
         let _ = connection.close().await;
         result
     };
@@ -107,7 +107,11 @@ async fn connect(endpoint: &DatabaseEndpoint) -> Result<PgConnection, Problem> {
         .password(endpoint.password.expose())
         .application_name("supabase-operator")
         .ssl_mode(mode)
+        // Statements may hold a verifier of a password.
+        .disable_statement_logging()
         .options([
+            // Users may create functions in schemas that a superuser's search path would find before the catalog's.
+            ("search_path", "pg_catalog"),
             // "already exists, skipping" is no news.
             ("client_min_messages", "warning"),
             ("statement_timeout", "30s"),
@@ -127,16 +131,13 @@ async fn inspect_connection(
     started: Instant,
 ) -> Result<Inspection, Problem> {
     const QUERY: &str = "SELECT current_setting('server_version'), current_setting('server_version_num')::int4, \
-        r.rolsuper, pg_is_in_recovery(), \
-        (SELECT shobj_description(a.oid, 'pg_authid') FROM pg_roles a WHERE a.rolname = 'authenticator') \
-        FROM pg_roles r WHERE r.rolname = current_user";
-    let row = sqlx::query(QUERY).fetch_one(connection).await.map_err(|error| explain(&error, endpoint))?;
+        r.rolsuper, pg_is_in_recovery() FROM pg_roles r WHERE r.rolname = current_user";
+    let row = sqlx::query(QUERY).fetch_one(&mut *connection).await.map_err(|error| explain(&error, endpoint))?;
     let column = |error: sqlx::Error| explain(&error, endpoint);
     let version: String = row.try_get(0).map_err(column)?;
     let number: i32 = row.try_get(1).map_err(column)?;
     let superuser: bool = row.try_get(2).map_err(column)?;
     let recovering: bool = row.try_get(3).map_err(column)?;
-    let comment: Option<String> = row.try_get(4).map_err(column)?;
     let DatabaseEndpoint { host, port, username, secret, .. } = endpoint;
     if number < OLDEST_VERSION {
         return Err(Problem::new(
@@ -156,20 +157,46 @@ async fn inspect_connection(
             format!("user {username:?} of {host}:{port} is not a superuser; put a superuser into Secret {secret}"),
         ));
     }
-    match comment.as_deref().and_then(steps::claimed_by) {
-        Some(other) if other != owner => Err(Problem::new(
-            Reason::DatabaseClaimed,
+    read_claim(connection, endpoint, owner).await?;
+    Ok(Inspection { version, latency: started.elapsed() })
+}
+
+/// The claim on the server's roles, if it is this project's or nobody's.
+async fn read_claim(connection: &mut PgConnection, endpoint: &DatabaseEndpoint, owner: &str) -> Result<Claim, Problem> {
+    const QUERY: &str =
+        "SELECT rolname::text, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = ANY($1)";
+    let logins: Vec<String> = Role::LOGINS.iter().map(|role| role.name().to_owned()).collect();
+    let existing: BTreeMap<String, Option<String>> = sqlx::query_as(QUERY)
+        .bind(logins)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| explain(&error, endpoint))?
+        .into_iter()
+        .collect();
+    let comment = existing.get(Role::Authenticator.name()).cloned().flatten().unwrap_or_default();
+    let DatabaseEndpoint { host, port, .. } = endpoint;
+    let consent = Claim::new(owner).statement();
+    let message = match Claim::parse(&comment) {
+        Some(claim) if claim.owner == owner => return Ok(claim),
+        None if existing.is_empty() => return Ok(Claim::new(owner)),
+        Some(Claim { owner: other, .. }) => format!(
+            "the roles of {host}:{port} are used by SupabaseProject {other}; give this project a server of its own, or, if that project is gone, hand them over: {consent}"
+        ),
+        None => {
+            let names: Vec<&str> = existing.keys().map(String::as_str).collect();
+            let names = names.join(", ");
             format!(
-                "the roles of {host}:{port} are used by SupabaseProject {other}; give this project a server of its own, or, if that project is gone, run: COMMENT ON ROLE authenticator IS NULL"
-            ),
-        )),
-        _ => Ok(Inspection { version, latency: started.elapsed() }),
-    }
+                "{host}:{port} has roles that this operator did not make ({names}), and their users would lose their passwords; give this project a server of its own, or hand them over: {consent}"
+            )
+        }
+    };
+    Err(Problem::new(Reason::DatabaseClaimed, message))
 }
 
 async fn apply_steps(
     connection: &mut PgConnection,
     endpoint: &DatabaseEndpoint,
+    owner: &str,
     steps: &[Step],
 ) -> Result<(), Problem> {
     // A session lock: it goes with the connection, however that ends.
@@ -186,11 +213,20 @@ async fn apply_steps(
         .into_iter()
         .collect();
     for step in steps {
-        if applied.get(step.id).is_some_and(|digest| *digest == step.digest.to_hex()) {
-            continue;
+        let done = match step.scope {
+            Scope::Database => {
+                applied.get(step.id) == Some(&step.digest.to_hex()) || {
+                    apply_database_step(connection, step)
+                        .await
+                        .map_err(|error| step_failed(step.id, &error, endpoint))?;
+                    false
+                }
+            }
+            Scope::Server => apply_server_step(connection, endpoint, owner, step).await?,
+        };
+        if !done {
+            tracing::info!(step = step.id, host = endpoint.host, database = endpoint.database, "database step applied");
         }
-        apply_step(connection, step).await.map_err(|error| step_failed(step.id, &error, endpoint))?;
-        tracing::info!(step = step.id, host = endpoint.host, database = endpoint.database, "database step applied");
     }
     Ok(())
 }
@@ -200,17 +236,9 @@ const LEDGER: &str = "CREATE SCHEMA IF NOT EXISTS supabase_operator; \
     CREATE TABLE IF NOT EXISTS supabase_operator.steps \
     (id text PRIMARY KEY, digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
 
-async fn apply_step(connection: &mut PgConnection, step: &Step) -> Result<(), sqlx::Error> {
+async fn apply_database_step(connection: &mut PgConnection, step: &Step) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    match &step.body {
-        Body::Sql(sql) => run(&mut transaction, sql).await?,
-        Body::Passwords(passwords) => {
-            for (role, password) in passwords {
-                let verifier = postgres_protocol::password::scram_sha_256(password.expose().as_bytes());
-                run(&mut transaction, &steps::set_password(*role, &verifier)).await?;
-            }
-        }
-    }
+    run_body(&mut transaction, &step.body).await?;
     sqlx::query(
         "INSERT INTO supabase_operator.steps (id, digest) VALUES ($1, $2) \
          ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, applied_at = now()",
@@ -220,6 +248,44 @@ async fn apply_step(connection: &mut PgConnection, step: &Step) -> Result<(), sq
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await
+}
+
+/// Returns whether the step had been done before.
+///
+/// Advisory locks are a database's, roles are the server's: the lock that keeps projects of two databases apart is one
+/// on the catalog of roles, and the claim is read again behind it.
+async fn apply_server_step(
+    connection: &mut PgConnection,
+    endpoint: &DatabaseEndpoint,
+    owner: &str,
+    step: &Step,
+) -> Result<bool, Problem> {
+    let failed = |error: sqlx::Error| step_failed(step.id, &error, endpoint);
+    let digest = step.digest.to_hex();
+    if read_claim(connection, endpoint, owner).await?.applied.get(step.id) == Some(&digest) {
+        return Ok(true);
+    }
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    run(&mut transaction, "LOCK TABLE pg_catalog.pg_authid IN SHARE ROW EXCLUSIVE MODE").await.map_err(failed)?;
+    let mut claim = read_claim(&mut transaction, endpoint, owner).await?;
+    run_body(&mut transaction, &step.body).await.map_err(failed)?;
+    claim.applied.insert(step.id.to_owned(), digest);
+    run(&mut transaction, &claim.statement()).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(false)
+}
+
+async fn run_body(connection: &mut PgConnection, body: &Body) -> Result<(), sqlx::Error> {
+    match body {
+        Body::Sql(sql) => run(connection, sql).await,
+        Body::Passwords(passwords) => {
+            for (role, password) in passwords {
+                let verifier = postgres_protocol::password::scram_sha_256(password.expose().as_bytes());
+                run(connection, &steps::set_password(*role, &verifier)).await?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Runs statements that were written here, not assembled from input: what varies in them is quoted by `steps`.

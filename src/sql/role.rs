@@ -66,15 +66,18 @@ impl Role {
     }
 
     /// Attributes of a role on a server where the operator is superuser.
+    ///
+    /// Upstream gives some of them CREATEROLE. Before PostgreSQL 16 such a role can grant itself
+    /// `pg_execute_server_program`, and so become superuser: nobody has it here.
     pub fn attributes(self) -> &'static str {
         match self {
             Self::Anon | Self::Authenticated => "NOLOGIN INHERIT NOSUPERUSER NOBYPASSRLS",
             Self::ServiceRole => "NOLOGIN INHERIT NOSUPERUSER BYPASSRLS",
-            Self::DashboardUser => "NOLOGIN NOSUPERUSER CREATEDB CREATEROLE REPLICATION",
+            Self::DashboardUser => "NOLOGIN NOSUPERUSER",
             Self::Authenticator => "LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS",
             Self::AuthAdmin | Self::StorageAdmin | Self::FunctionsAdmin => "LOGIN NOINHERIT NOSUPERUSER NOCREATEROLE",
             Self::RealtimeAdmin => "LOGIN NOINHERIT NOSUPERUSER REPLICATION",
-            Self::MetaAdmin => "LOGIN INHERIT NOSUPERUSER CREATEDB CREATEROLE BYPASSRLS",
+            Self::MetaAdmin => "LOGIN INHERIT NOSUPERUSER BYPASSRLS",
             Self::ReadOnlyUser => "LOGIN NOSUPERUSER BYPASSRLS",
         }
     }

@@ -18,8 +18,19 @@ pub const PROBE_FUNCTION: &str = "operator_ready";
 #[derive(Debug)]
 pub struct Step {
     pub id: &'static str,
+    pub scope: Scope,
     pub digest: Digest,
     pub body: Body,
+}
+
+/// What a step changes, and so where it is remembered that it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Roles: all databases of the server share them. Remembered in a comment on a role, because a dump of the
+    /// database that is restored elsewhere takes the database's memory with it, but not the roles.
+    Server,
+    /// Remembered in the table `supabase_operator.steps`.
+    Database,
 }
 
 #[derive(Debug)]
@@ -31,13 +42,18 @@ pub enum Body {
 }
 
 /// Every step for a connection that is superuser, in order.
-///
-/// `owner` names the project that claims the server's roles (see [`claim`]).
-pub fn steps(owner: &str, passwords: &BTreeMap<Role, Sensitive>) -> Vec<Step> {
-    let sql = |id, text: String| Step { id, digest: Digest::of_bytes(text.as_bytes()), body: Body::Sql(text) };
+pub fn steps(passwords: &BTreeMap<Role, Sensitive>) -> Vec<Step> {
+    let step =
+        |scope, id, text: String| Step { id, scope, digest: Digest::of_bytes(text.as_bytes()), body: Body::Sql(text) };
+    let sql = |id, text: String| step(Scope::Database, id, text);
     vec![
-        sql("roles", roles(owner)),
-        Step { id: "passwords", digest: passwords_digest(passwords), body: Body::Passwords(passwords.clone()) },
+        step(Scope::Server, "roles", roles()),
+        Step {
+            id: "passwords",
+            scope: Scope::Server,
+            digest: passwords_digest(passwords),
+            body: Body::Passwords(passwords.clone()),
+        },
         sql("settings", include_str!("steps/settings.sql").to_owned()),
         sql("schemas", include_str!("steps/schemas.sql").to_owned()),
         sql("extensions", include_str!("steps/extensions.sql").to_owned()),
@@ -48,25 +64,49 @@ pub fn steps(owner: &str, passwords: &BTreeMap<Role, Sensitive>) -> Vec<Step> {
     ]
 }
 
-/// The comment on role `authenticator` by which a project claims a server. Roles and their passwords are shared by all
-/// databases of a server, and the comment can be read from each of them: two projects cannot take turns in changing them.
-pub fn claim(owner: &str) -> String {
-    format!("{CLAIM_PREFIX}{owner}")
-}
-
-/// The project that a comment names; `None` where it is not a claim of ours.
-pub fn claimed_by(comment: &str) -> Option<&str> {
-    comment.strip_prefix(CLAIM_PREFIX)
+/// The comment on role `authenticator` by which a project claims a server, and remembers what it did to its roles.
+/// Roles and their passwords are shared by all databases of a server, and the comment can be read from each of them:
+/// two projects cannot take turns in changing them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    pub owner: String,
+    /// Digest of each step of [`Scope::Server`] that was applied, by its id.
+    pub applied: BTreeMap<String, String>,
 }
 
 const CLAIM_PREFIX: &str = "supabase-operator: used by SupabaseProject ";
+
+impl Claim {
+    pub fn new(owner: &str) -> Self {
+        Self { owner: owner.to_owned(), applied: BTreeMap::new() }
+    }
+
+    /// `None` where the comment is not a claim of ours.
+    pub fn parse(comment: &str) -> Option<Self> {
+        let mut words = comment.strip_prefix(CLAIM_PREFIX)?.split_whitespace();
+        let owner = words.next()?.to_owned();
+        let applied =
+            words.filter_map(|word| word.split_once('=')).map(|(id, digest)| (id.to_owned(), digest.to_owned()));
+        Some(Self { owner, applied: applied.collect() })
+    }
+
+    pub fn text(&self) -> String {
+        let applied: String = self.applied.iter().map(|(id, digest)| format!(" {id}={digest}")).collect();
+        format!("{CLAIM_PREFIX}{}{applied}", self.owner)
+    }
+
+    /// The statement that writes the comment.
+    pub fn statement(&self) -> String {
+        format!("COMMENT ON ROLE authenticator IS {};", literal(&self.text()))
+    }
+}
 
 /// Statement that sets a login password to a SCRAM verifier.
 pub fn set_password(role: Role, verifier: &str) -> String {
     format!("ALTER ROLE {} PASSWORD {};", identifier(role.name()), literal(verifier))
 }
 
-fn roles(owner: &str) -> String {
+fn roles() -> String {
     let mut sql = String::new();
     for role in Role::ALL {
         let name = role.name();
@@ -80,7 +120,6 @@ fn roles(owner: &str) -> String {
         let _ = writeln!(sql, "ALTER ROLE {} {};", identifier(name), role.attributes());
     }
     sql.push_str(MEMBERSHIPS);
-    let _ = writeln!(sql, "COMMENT ON ROLE authenticator IS {};", literal(&claim(owner)));
     sql
 }
 
@@ -133,7 +172,7 @@ mod tests {
 
     #[test]
     fn nothing_is_dropped_and_no_password_stands_in_a_statement() {
-        let text = text(&steps("ns/demo", &passwords())).to_uppercase();
+        let text = text(&steps(&passwords())).to_uppercase();
         for forbidden in ["DROP", "DELETE", "TRUNCATE"] {
             assert!(text.split_whitespace().all(|word| word != forbidden), "{forbidden}");
         }
@@ -142,16 +181,16 @@ mod tests {
 
     #[test]
     fn digests_change_with_text_and_passwords_and_with_nothing_else() {
-        let digests = |owner: &str, passwords: &BTreeMap<Role, Sensitive>| -> Vec<Digest> {
-            steps(owner, passwords).iter().map(|step| step.digest).collect()
+        let digests = |passwords: &BTreeMap<Role, Sensitive>| -> Vec<Digest> {
+            steps(passwords).iter().map(|step| step.digest).collect()
         };
-        let base = digests("ns/demo", &passwords());
-        assert_eq!(base, digests("ns/demo", &passwords()));
+        let base = digests(&passwords());
+        assert_eq!(base, digests(&passwords()));
         let mut changed = passwords();
         changed.insert(Role::MetaAdmin, Sensitive::new("other"));
         let differing: Vec<usize> = base
             .iter()
-            .zip(digests("ns/demo", &changed))
+            .zip(digests(&changed))
             .enumerate()
             .filter_map(|(index, (a, b))| (*a != b).then_some(index))
             .collect();
@@ -159,10 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn only_service_meta_and_read_only_bypass_row_level_security_and_nobody_is_superuser() {
+    fn only_three_roles_bypass_row_level_security_and_none_can_become_superuser() {
         for role in Role::ALL {
             let attributes = role.attributes();
-            assert!(attributes.split(' ').all(|word| word != "SUPERUSER"), "{attributes}");
+            for word in ["SUPERUSER", "CREATEROLE", "CREATEDB"] {
+                assert!(attributes.split(' ').all(|attribute| attribute != word), "{attributes}");
+            }
             let bypasses = attributes.split(' ').any(|word| word == "BYPASSRLS");
             let may = matches!(role, Role::ServiceRole | Role::MetaAdmin | Role::ReadOnlyUser);
             assert_eq!(bypasses, may, "{}", role.name());
@@ -178,7 +219,11 @@ mod tests {
 
     #[test]
     fn claims_read_back() {
-        assert_eq!(claimed_by(&claim("ns/demo")), Some("ns/demo"));
-        assert_eq!(claimed_by("a comment of somebody"), None);
+        let mut claim = Claim::new("ns/demo");
+        assert_eq!(Claim::parse(&claim.text()), Some(claim.clone()));
+        claim.applied.insert("roles".to_owned(), "0123".to_owned());
+        claim.applied.insert("passwords".to_owned(), "4567".to_owned());
+        assert_eq!(Claim::parse(&claim.text()), Some(claim));
+        assert_eq!(Claim::parse("a comment of somebody"), None);
     }
 }

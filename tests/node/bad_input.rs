@@ -115,17 +115,18 @@ async fn a_database_of_another_tls_mode_is_named() {
     let encrypted =
         "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'authenticator'";
     assert_eq!(stack.sql(encrypted).trim(), "t", "PostgREST's connections are encrypted");
-    for mode in ["require", "verify-ca"] {
-        let mut database = verified.clone();
-        database["sslMode"] = json!(mode);
-        stack.project(&spec(database));
+    let mut authority_only = verified.clone();
+    authority_only["sslMode"] = json!("verify-ca");
+    for database in [authority_only, json!({"secretRef": {"name": "orders-postgres"}})] {
+        stack.project(&spec(database.clone()));
         let generation = stack.projects().get("orders").await.unwrap().metadata.generation;
-        super::harness::eventually(Duration::from_secs(90), mode, || async {
+        super::harness::eventually(Duration::from_secs(90), &database.to_string(), || async {
             let settled = stack.condition("Progressing").await?;
             (settled.status == "False" && settled.observed_generation == generation).then_some(())
         })
         .await;
         stack.wait_for("Ready", "True").await;
+        assert_eq!(stack.sql(encrypted).trim(), "t");
     }
     stack.remove().await;
 }
@@ -295,6 +296,93 @@ async fn objects_of_somebody_else_are_never_taken_over() {
     stack.remove().await;
 }
 
+/// The service key reaches SQL as `supabase_meta_admin`, who may create functions in `public`: none of them may be found
+/// by the superuser that the operator is.
+#[tokio::test]
+async fn what_users_create_never_runs_as_superuser() {
+    let stack = Stack::ready("superuser").await;
+    let planted = "CREATE FUNCTION public.shobj_description(oid, text) RETURNS text LANGUAGE plpgsql AS $f$ BEGIN \
+        ALTER ROLE supabase_meta_admin SUPERUSER; RETURN NULL; EXCEPTION WHEN insufficient_privilege THEN RETURN NULL; \
+        END $f$; \
+        CREATE FUNCTION public.format(text, text, text) RETURNS text LANGUAGE plpgsql AS $f$ BEGIN \
+        ALTER ROLE supabase_meta_admin SUPERUSER; RETURN 'SELECT 1'; EXCEPTION WHEN insufficient_privilege THEN RETURN \
+        'SELECT 1'; END $f$";
+    let key = stack.key("orders-service-keys", "service-role-key").await;
+    let answer = reqwest::Client::new()
+        .post(format!("{}/pg/query", stack.gateway()))
+        .header("apikey", &key)
+        .header("content-type", "application/json")
+        .body(json!({"query": planted}).to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    // The trap works for a superuser whose search path has `public` before the catalog's own name resolution.
+    stack.sql("DELETE FROM supabase_operator.steps; COMMENT ON ROLE authenticator IS 'supabase-operator: used by SupabaseProject test-superuser/orders'");
+    kubectl(&["-n", &stack.namespace, "scale", "deployment/postgres", "--replicas=0"]);
+    stack.wait_for("Ready", "False").await;
+    kubectl(&["-n", &stack.namespace, "scale", "deployment/postgres", "--replicas=1"]);
+    stack.wait_for("Ready", "True").await;
+    super::harness::eventually(Duration::from_secs(60), "every step ran again", || async {
+        (stack.sql("SELECT count(*) FROM supabase_operator.steps").trim() == "7").then_some(())
+    })
+    .await;
+    let superusers = "SELECT string_agg(rolname, ',') FROM pg_roles WHERE rolsuper";
+    assert_eq!(stack.sql(superusers).trim(), "postgres");
+    assert!(
+        stack
+            .sql("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'authenticator'")
+            .contains("passwords=")
+    );
+    for forbidden in
+        ["CREATE ROLE x", "GRANT pg_execute_server_program TO supabase_meta_admin", "COPY (SELECT 1) TO PROGRAM 'id'"]
+    {
+        let refused = run(
+            &[
+                "kubectl",
+                "-n",
+                &stack.namespace,
+                "exec",
+                "deployment/postgres",
+                "--",
+                "psql",
+                "-U",
+                "postgres",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                "SET ROLE supabase_meta_admin",
+                "-c",
+                forbidden,
+            ],
+            None,
+        );
+        assert!(!refused.status.success(), "{forbidden}");
+    }
+    stack.remove().await;
+}
+
+/// A server where another application logs in as `authenticator` keeps its password.
+#[tokio::test]
+async fn roles_of_another_application_are_not_taken() {
+    let stack = Stack::new("roles").await;
+    stack.postgres(None);
+    stack.sql("CREATE ROLE authenticator LOGIN PASSWORD 'theirs'");
+    let roles = "SELECT string_agg(rolname || coalesce(rolpassword, ''), ',' ORDER BY rolname) FROM pg_authid";
+    let before = stack.sql(roles);
+    stack.database_secret(&[]);
+    stack.storage_secret(&[]);
+    stack.project(&plain_spec());
+    let message =
+        stack.wait_for_reason("PostgreSQLConnected", "DatabaseClaimed", &["(authenticator)", "hand them over"]).await;
+    assert_eq!(before, stack.sql(roles));
+    // The remedy in the message is a statement that can be run as it stands.
+    let consent = &message[message.find("COMMENT ON ROLE").unwrap()..];
+    stack.sql(consent);
+    stack.wait_for("Ready", "True").await;
+    stack.remove().await;
+}
+
 /// One server serves one project: roles and their passwords belong to the server.
 #[tokio::test]
 async fn a_database_of_another_project_is_refused_before_anything_changes() {
@@ -327,7 +415,13 @@ async fn a_database_of_another_project_is_refused_before_anything_changes() {
             .map(|condition| condition.message)
     })
     .await;
-    assert_contains(&message, &["SupabaseProject test-claims/orders", "COMMENT ON ROLE authenticator IS NULL"]);
+    assert_contains(
+        &message,
+        &[
+            "SupabaseProject test-claims/orders",
+            "COMMENT ON ROLE authenticator IS 'supabase-operator: used by SupabaseProject test-claims/second'",
+        ],
+    );
     assert_eq!(before, stack.sql(passwords));
     stack.remove().await;
 }

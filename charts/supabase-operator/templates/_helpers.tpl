@@ -68,10 +68,10 @@ annotations:
 {{- define "operator.projectRules" -}}
 - apiGroups: [supabase-operator.dev]
   resources: [supabaseprojects]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [supabase-operator.dev]
   resources: [supabaseprojects/status]
-  verbs: [get, patch]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [secrets, configmaps, services, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
