@@ -158,7 +158,7 @@ impl<T> Progress<T> {
     }
 }
 
-/// Types of conditions, as other tools read them.
+/// Types of the conditions of a project, as other tools read them; each component brings one of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConditionType {
     Ready,
@@ -171,9 +171,6 @@ pub enum ConditionType {
     DatabaseInitialized,
     BucketReady,
     NetworkReady,
-    GatewayReady,
-    PostgrestReady,
-    MetaReady,
 }
 
 impl ConditionType {
@@ -189,9 +186,6 @@ impl ConditionType {
             Self::DatabaseInitialized => "DatabaseInitialized",
             Self::BucketReady => "BucketReady",
             Self::NetworkReady => "NetworkReady",
-            Self::GatewayReady => "GatewayReady",
-            Self::PostgrestReady => "PostgRESTReady",
-            Self::MetaReady => "MetaReady",
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn is_ready(status: &SupabaseProjectStatus) -> bool {
 
 /// Status of one condition.
 struct Verdict {
-    type_: ConditionType,
+    type_: &'static str,
     /// `None` is Unknown.
     holds: Option<bool>,
     reason: Reason,
@@ -62,11 +62,11 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn new(type_: ConditionType, holds: Option<bool>, reason: Reason, message: impl Into<String>) -> Self {
+    fn new(type_: &'static str, holds: Option<bool>, reason: Reason, message: impl Into<String>) -> Self {
         Self { type_, holds, reason, message: message.into() }
     }
 
-    fn of<T>(type_: ConditionType, progress: &Progress<T>, running: (Reason, &str), done: (Reason, String)) -> Self {
+    fn of<T>(type_: &'static str, progress: &Progress<T>, running: (Reason, &str), done: (Reason, String)) -> Self {
         match progress {
             Progress::NotStarted => Self::new(type_, None, Reason::Waiting, "a step before this one is not done"),
             Progress::Running => Self::new(type_, None, running.0, running.1),
@@ -111,37 +111,37 @@ fn steps(findings: &Findings) -> Vec<Verdict> {
     let server = |inspection: &Inspection| format!("PostgreSQL {}", inspection.version);
     vec![
         Verdict::of(
-            ConditionType::PostgreSqlConnected,
+            ConditionType::PostgreSqlConnected.as_str(),
             &findings.postgresql,
             (Reason::Connecting, "connecting to PostgreSQL"),
             (Reason::Connected, findings.postgresql.done().map(server).unwrap_or_default()),
         ),
         Verdict::of(
-            ConditionType::S3Connected,
+            ConditionType::S3Connected.as_str(),
             &findings.s3,
             (Reason::Connecting, "connecting to S3"),
             (Reason::Connected, "the S3 server answers".to_owned()),
         ),
         Verdict::of(
-            ConditionType::BucketReady,
+            ConditionType::BucketReady.as_str(),
             &findings.s3,
             (Reason::PreparingBucket, "looking for the bucket"),
             (Reason::BucketUsable, "an object was put, read and deleted".to_owned()),
         ),
         Verdict::of(
-            ConditionType::SecretsReady,
+            ConditionType::SecretsReady.as_str(),
             &findings.keys,
             (Reason::MakingKeys, "making the project's keys"),
             (Reason::KeysPresent, "the project's keys exist and fit together".to_owned()),
         ),
         Verdict::of(
-            ConditionType::DatabaseInitialized,
+            ConditionType::DatabaseInitialized.as_str(),
             &findings.database,
             (Reason::InitializingDatabase, "making roles, schemas and grants"),
             (Reason::DatabaseInitialized, "roles, schemas and grants are in place".to_owned()),
         ),
         Verdict::of(
-            ConditionType::NetworkReady,
+            ConditionType::NetworkReady.as_str(),
             &findings.objects,
             (Reason::Progressing, "applying objects"),
             (Reason::NetworkApplied, "every object is applied".to_owned()),
@@ -178,7 +178,7 @@ fn component(findings: &Findings, workload: &Workload) -> Verdict {
 }
 
 fn ready(findings: &Findings, steps: &[Verdict], components: &[Verdict]) -> Verdict {
-    let type_ = ConditionType::Ready;
+    let type_ = ConditionType::Ready.as_str();
     if findings.deleting {
         return Verdict::new(type_, Some(false), Reason::Deleting, "the project is being deleted");
     }
@@ -221,20 +221,20 @@ fn summary(findings: &Findings, ready: &Verdict) -> [Verdict; 3] {
         || findings.objects.failed().is_some();
     let settled = ready.holds == Some(true) && complete;
     let progressing = if settled {
-        Verdict::new(ConditionType::Progressing, Some(false), Reason::Reconciled, "nothing is left to do")
+        Verdict::new(ConditionType::Progressing.as_str(), Some(false), Reason::Reconciled, "nothing is left to do")
     } else {
-        Verdict::new(ConditionType::Progressing, Some(!failed), ready.reason, &ready.message)
+        Verdict::new(ConditionType::Progressing.as_str(), Some(!failed), ready.reason, &ready.message)
     };
     let availability = if available {
         Verdict::new(
-            ConditionType::Available,
+            ConditionType::Available.as_str(),
             Some(true),
             Reason::AllComponentsAvailable,
             "every component has a pod that serves",
         )
     } else {
         Verdict::new(
-            ConditionType::Available,
+            ConditionType::Available.as_str(),
             Some(false),
             Reason::ComponentsStarting,
             "not every component has a pod that serves",
@@ -243,9 +243,9 @@ fn summary(findings: &Findings, ready: &Verdict) -> [Verdict; 3] {
     let degraded =
         deployed && (failed || !available || (ready.holds != Some(true) && findings.usable.failed().is_some()));
     let degradation = if degraded {
-        Verdict::new(ConditionType::Degraded, Some(true), ready.reason, &ready.message)
+        Verdict::new(ConditionType::Degraded.as_str(), Some(true), ready.reason, &ready.message)
     } else {
-        Verdict::new(ConditionType::Degraded, Some(false), Reason::Reconciled, "nothing is known to be broken")
+        Verdict::new(ConditionType::Degraded.as_str(), Some(false), Reason::Reconciled, "nothing is known to be broken")
     };
     [progressing, availability, degradation]
 }
@@ -295,7 +295,7 @@ fn condition(old: &SupabaseProjectStatus, generation: i64, verdict: Verdict, now
         Some(false) => "False",
         None => "Unknown",
     };
-    let type_ = verdict.type_.as_str();
+    let type_ = verdict.type_;
     let before = old.conditions.iter().find(|condition| condition.type_ == type_);
     let since =
         before.filter(|before| before.status == status).map_or(Time(now), |before| before.last_transition_time.clone());

@@ -1,6 +1,6 @@
 //! The last step before Ready: real requests through the project's gateway, with the project's own keys.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 
@@ -54,17 +54,38 @@ fn probes(credentials: &Credentials) -> Vec<Probe<'_>> {
             status: StatusCode::OK,
             contains: "swagger",
         },
+        Probe {
+            what: "postgres-meta with the secret key",
+            path: "/pg/health".to_owned(),
+            key: Some(&credentials.secret_key),
+            status: StatusCode::OK,
+            contains: "date",
+        },
     ]
 }
+
+/// A service that has just come up is unknown to the gateway for seconds: its name is looked up again after at most
+/// five. What is refused for longer is worth telling.
+const PATIENCE: Duration = Duration::from_secs(8);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks the gateway what a client would ask.
 ///
 /// # Errors
 /// The first answer that a client could not use.
 pub async fn probe(client: &Client, identity: &Identity, credentials: &Credentials) -> Result<(), Problem> {
-    let gateway = internal_url(identity);
+    let started = Instant::now();
+    loop {
+        match ask_all(client, &internal_url(identity), credentials).await {
+            Err(_) if started.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+            result => return result,
+        }
+    }
+}
+
+async fn ask_all(client: &Client, gateway: &str, credentials: &Credentials) -> Result<(), Problem> {
     for probe in probes(credentials) {
-        ask(client, &gateway, &probe).await?;
+        ask(client, gateway, &probe).await?;
     }
     Ok(())
 }

@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 
 use super::{COMPONENTS, Command, Component, Configuration, Probes, Shape, Size, Stop, Workload};
-use crate::gateway::{self, Address, Keys, Upstream, Upstreams};
+use crate::gateway::{self, Address, Keys, Upstreams};
 use crate::plan::keys::Credentials;
 use crate::plan::{Identity, Plan};
-use crate::reason::ConditionType;
 use crate::sensitive::Sensitive;
 
 pub static WORKLOAD: Workload = Workload {
     component: Component::Gateway,
+    name: "gateway",
     title: "the API gateway",
-    condition: ConditionType::GatewayReady,
+    condition: "GatewayReady",
+    spec: |spec| spec.gateway.as_ref(),
+    upstream: None,
     port: gateway::PORT,
     user: 101,
     // The data port, not the admin port: that one says ready without listeners and without routes.
@@ -30,20 +32,12 @@ pub fn internal_url(identity: &Identity) -> String {
     format!("http://{service}.{}.svc:{}", identity.namespace, WORKLOAD.port)
 }
 
-fn upstream(component: Component) -> Option<Upstream> {
-    match component {
-        Component::Gateway => None,
-        Component::Postgrest => Some(Upstream::Rest),
-        Component::Meta => Some(Upstream::Meta),
-    }
-}
-
 fn upstreams(plan: &Plan) -> Upstreams {
     let address = |workload: &Workload| Address {
         host: plan.identity.name.component(workload.component).to_string(),
         port: workload.port,
     };
-    COMPONENTS.iter().filter_map(|workload| Some((upstream(workload.component)?, address(workload)))).collect()
+    COMPONENTS.iter().filter_map(|workload| Some((workload.upstream?, address(workload)))).collect()
 }
 
 fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {

@@ -1,15 +1,18 @@
 //! postgres-meta: the database management API. Facts: its `src/server/constants.ts`.
 
 use super::{Command, Component, Configuration, Probes, Size, Stop, Workload};
+use crate::gateway::Upstream;
 use crate::plan::Plan;
 use crate::plan::keys::Credentials;
-use crate::reason::ConditionType;
 use crate::sql::Role;
 
 pub static WORKLOAD: Workload = Workload {
     component: Component::Meta,
+    name: "meta",
     title: "postgres-meta",
-    condition: ConditionType::MetaReady,
+    condition: "MetaReady",
+    spec: |spec| spec.meta.as_ref(),
+    upstream: Some(Upstream::Meta),
     port: 8080,
     user: 1000,
     probes: Probes { port: 8080, ready: "/health", live: "/health", start_seconds: 120 },

@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::api::{ComponentSpec, SupabaseProjectSpec};
+use crate::gateway::Upstream;
 use crate::plan::Plan;
 use crate::plan::keys::Credentials;
-use crate::reason::ConditionType;
 use crate::sensitive::Sensitive;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,11 +28,7 @@ pub enum Component {
 impl Component {
     /// The component's part of object names, label values and keys of `status.components`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Gateway => "gateway",
-            Self::Postgrest => "postgrest",
-            Self::Meta => "meta",
-        }
+        self.workload().name
     }
 
     pub fn workload(self) -> &'static Workload {
@@ -50,9 +47,16 @@ pub static COMPONENTS: [&Workload; 3] = [&postgrest::WORKLOAD, &meta::WORKLOAD, 
 #[derive(Debug)]
 pub struct Workload {
     pub component: Component,
+    /// Part of object names and labels; also the field of the spec.
+    pub name: &'static str,
     /// Name for people.
     pub title: &'static str,
-    pub condition: ConditionType,
+    /// Type of its condition.
+    pub condition: &'static str,
+    /// Its part of the spec.
+    pub spec: fn(&SupabaseProjectSpec) -> Option<&ComponentSpec>,
+    /// What the gateway's routes call it; `None` if nothing reaches it through the gateway.
+    pub upstream: Option<Upstream>,
     /// Where the Service listens and the container serves.
     pub port: u16,
     /// Numeric user: images that start as root are run as this one instead.

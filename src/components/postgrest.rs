@@ -1,9 +1,9 @@
 //! PostgREST: the REST API. Facts: `docs.postgrest.org/en/stable/references/configuration.html`.
 
 use super::{Command, Component, Configuration, Probes, Shape, Size, Stop, Workload};
+use crate::gateway::Upstream;
 use crate::plan::Plan;
 use crate::plan::keys::Credentials;
-use crate::reason::ConditionType;
 use crate::sql::Role;
 
 /// Admin server: `/live` and `/ready`. Not part of the Service.
@@ -14,8 +14,11 @@ const CA_FILE: &str = "ca.crt";
 
 pub static WORKLOAD: Workload = Workload {
     component: Component::Postgrest,
+    name: "postgrest",
     title: "PostgREST",
-    condition: ConditionType::PostgrestReady,
+    condition: "PostgRESTReady",
+    spec: |spec| spec.postgrest.as_ref().map(|postgrest| &postgrest.component),
+    upstream: Some(Upstream::Rest),
     port: 3000,
     user: 1000,
     // Until the first connection to the database both answer nothing at all, so the start has a budget of its own.

@@ -163,7 +163,7 @@ pub fn plan(project: &SupabaseProject, secrets: &Secrets) -> Result<Plan, Blocke
     let workloads = COMPONENTS
         .iter()
         .map(|workload| {
-            let settings = component_spec(project, workload.component);
+            let settings = (workload.spec)(spec);
             (workload.component, workload_plan(workload.component, settings, release))
         })
         .collect();
@@ -188,15 +188,6 @@ pub fn credentials(identity: &Identity, secrets: &Secrets) -> Result<Option<Cred
     match (open(jwt.as_str()), open(roles.as_str())) {
         (Ok(jwt), Ok(roles)) => Credentials::read(&jwt, &roles).map(Some),
         _ => Ok(None),
-    }
-}
-
-fn component_spec(project: &SupabaseProject, component: Component) -> Option<&ComponentSpec> {
-    let spec = &project.spec;
-    match component {
-        Component::Gateway => spec.gateway.as_ref(),
-        Component::Postgrest => spec.postgrest.as_ref().map(|postgrest| &postgrest.component),
-        Component::Meta => spec.meta.as_ref(),
     }
 }
 
