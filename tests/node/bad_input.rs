@@ -331,7 +331,7 @@ async fn what_users_create_never_runs_as_superuser() {
     assert_eq!(stack.sql(superusers).trim(), "postgres");
     assert!(
         stack
-            .sql("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'authenticator'")
+            .sql("SELECT pg_catalog.shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'authenticator'")
             .contains("passwords=")
     );
     for forbidden in
