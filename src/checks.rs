@@ -58,6 +58,18 @@ pub struct Answer<T> {
     pub again: Duration,
 }
 
+/// What is asked of a check.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    pub project: &'a ProjectKey,
+    /// What the answer depends on.
+    pub fingerprint: Digest,
+    /// How old a success may be.
+    pub fresh: Duration,
+    /// Whether the last result holds until there is a new one, even if it was about something else.
+    pub past_holds: bool,
+}
+
 /// One check of one project: its last result, and whether it runs.
 pub struct Check<T>(Arc<Mutex<State<T>>>);
 
@@ -92,45 +104,18 @@ fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<T: Clone + Send + 'static> Check<T> {
-    /// As [`Self::ask`], but the last result holds until there is a new one, whatever it was about.
-    pub fn ask_keeping<F>(
-        &self,
-        runner: &Runner,
-        project: &ProjectKey,
-        fingerprint: Digest,
-        fresh: Duration,
-        work: impl FnOnce() -> F,
-    ) -> Answer<T>
+    /// What is known. Starts the work when nothing is, when a success is older than the question allows, and when a
+    /// failure is due for another attempt.
+    pub fn ask<F>(&self, runner: &Runner, question: &Question<'_>, work: impl FnOnce() -> F) -> Answer<T>
     where
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
-        {
-            let mut state = lock(&self.0);
-            if state.fingerprint != Some(fingerprint) {
-                let result = state.result.take();
-                *state = State::about(Some(fingerprint));
-                state.result = result;
-            }
-        }
-        self.ask(runner, project, fingerprint, fresh, work)
-    }
-
-    /// What is known about `fingerprint`. Starts the work when nothing is, when a success is older than `fresh`, and
-    /// when a failure is due for another attempt.
-    pub fn ask<F>(
-        &self,
-        runner: &Runner,
-        project: &ProjectKey,
-        fingerprint: Digest,
-        fresh: Duration,
-        work: impl FnOnce() -> F,
-    ) -> Answer<T>
-    where
-        F: Future<Output = Result<T, Problem>> + Send + 'static,
-    {
+        let Question { project, fingerprint, fresh, past_holds } = *question;
         let mut state = lock(&self.0);
         if state.fingerprint != Some(fingerprint) {
+            let result = state.result.take().filter(|_| past_holds);
             *state = State::about(Some(fingerprint));
+            state.result = result;
         }
         if state.running.is_none() && state.is_due(fresh) {
             let limit = if state.failures > 0 { runner.again.clone() } else { runner.first.clone() };
@@ -229,6 +214,10 @@ mod tests {
         ProjectKey { namespace: "tenant".into(), name: "demo".into() }
     }
 
+    fn question<'a>(project: &'a ProjectKey, about: &str, fresh: Duration) -> Question<'a> {
+        Question { project, fingerprint: digest(about), fresh, past_holds: false }
+    }
+
     fn digest(text: &str) -> Digest {
         Digest::of_bytes(text.as_bytes())
     }
@@ -242,7 +231,7 @@ mod tests {
         let ask = |fresh| {
             let runs = runs.clone();
             let work = || async move { Ok(runs.fetch_add(1, Ordering::SeqCst)) };
-            check.ask(&runner, &project(), digest("a"), fresh, work).progress
+            check.ask(&runner, &question(&project(), "a", fresh), work).progress
         };
         assert_eq!(ask(STEADY), Progress::Running);
         woken.recv().await.unwrap();
@@ -263,15 +252,15 @@ mod tests {
         let check = Check::default();
         let problem = Problem::new(Reason::DatabaseUnreachable, "gone");
         let failing = problem.clone();
-        check.ask(&runner, &project(), digest("wrong password"), STEADY, || async move { Err::<(), _>(failing) });
+        check.ask(&runner, &question(&project(), "wrong password", STEADY), || async move { Err::<(), _>(failing) });
         woken.recv().await.unwrap();
-        let again = check.ask(&runner, &project(), digest("wrong password"), STEADY, || async { Ok(()) }).progress;
+        let again = check.ask(&runner, &question(&project(), "wrong password", STEADY), || async { Ok(()) }).progress;
         assert_eq!(again, Progress::Failed(problem), "a failure is not repeated at once");
-        let mended = check.ask(&runner, &project(), digest("right password"), STEADY, || async { Ok(()) }).progress;
+        let mended = check.ask(&runner, &question(&project(), "right password", STEADY), || async { Ok(()) }).progress;
         assert_eq!(mended, Progress::Running, "another input does not wait");
         woken.recv().await.unwrap();
         assert_eq!(
-            check.ask(&runner, &project(), digest("right password"), STEADY, || async { Ok(()) }).progress,
+            check.ask(&runner, &question(&project(), "right password", STEADY), || async { Ok(()) }).progress,
             Progress::Done(())
         );
     }
@@ -284,7 +273,7 @@ mod tests {
         let checks: Vec<Check<()>> = (0..8).map(|_| Check::default()).collect();
         for check in &checks {
             let (now, most) = (now.clone(), most.clone());
-            check.ask(&runner, &project(), digest("a"), STEADY, || async move {
+            check.ask(&runner, &question(&project(), "a", STEADY), || async move {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::task::yield_now().await;
                 now.fetch_sub(1, Ordering::SeqCst);
@@ -302,7 +291,7 @@ mod tests {
         let (trigger, mut woken) = trigger();
         let runner = Runner::new(4, trigger);
         let check = Check::default();
-        let ask = |fresh| check.ask(&runner, &project(), digest("a"), fresh, || async { Ok(()) });
+        let ask = |fresh| check.ask(&runner, &question(&project(), "a", fresh), || async { Ok(()) });
         assert_eq!(ask(DOUBTFUL), Answer { progress: Progress::Running, again: DOUBTFUL });
         woken.recv().await.unwrap();
         assert!(ask(STEADY).again > STEADY / 2);
@@ -319,12 +308,12 @@ mod tests {
         let check = Check::default();
         let late = Arc::new(AtomicUsize::new(0));
         let writes = late.clone();
-        check.ask(&runner, &project(), digest("old"), STEADY, || async move {
+        check.ask(&runner, &question(&project(), "old", STEADY), || async move {
             tokio::time::sleep(Duration::from_millis(50)).await;
             writes.fetch_add(1, Ordering::SeqCst);
             Ok(())
         });
-        check.ask(&runner, &project(), digest("new"), STEADY, || async { Ok(()) });
+        check.ask(&runner, &question(&project(), "new", STEADY), || async { Ok(()) });
         woken.recv().await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(late.load(Ordering::SeqCst), 0);
@@ -336,7 +325,7 @@ mod tests {
         let (trigger, mut woken) = trigger();
         let runner = Runner::new(4, trigger);
         let check: Check<()> = Check::default();
-        let ask = || check.ask(&runner, &project(), digest("a"), STEADY, || async { panic!("in a test") }).progress;
+        let ask = || check.ask(&runner, &question(&project(), "a", STEADY), || async { panic!("in a test") }).progress;
         assert_eq!(ask(), Progress::Running);
         woken.recv().await.unwrap();
         assert_eq!(ask().failed().unwrap().reason, Reason::CheckFailed);

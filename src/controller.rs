@@ -14,7 +14,7 @@ use kube::runtime::events::EventType;
 
 use crate::api::{KeysStatus, SupabaseProject, SupabaseProjectStatus};
 use crate::bucket::{self, Checked};
-use crate::checks::{Answer, Check, DOUBTFUL, Runner, STEADY, STEADY_BUCKET};
+use crate::checks::{Answer, Check, DOUBTFUL, Question, Runner, STEADY, STEADY_BUCKET};
 use crate::cluster::{Applied, ApplyError, CallError, Change, ChangeCause, Cluster, Outcome, ProjectKey, Rollout};
 use crate::components::{COMPONENTS, Component};
 use crate::keyring;
@@ -138,8 +138,15 @@ async fn pass(project: &SupabaseProject, context: &Context) -> Result<Action, Er
     };
     let memory = context.memory(&identity);
     let mut remembered = memory.pass.lock().await;
-    let mut pass =
-        Pass { project, context, identity: &identity, memory: &memory, findings: Findings::default(), again: None };
+    let mut pass = Pass {
+        project,
+        context,
+        identity: &identity,
+        key: identity.key(),
+        memory: &memory,
+        findings: Findings::default(),
+        again: None,
+    };
     pass.findings.rollouts = pass.rollouts();
     if project.metadata.deletion_timestamp.is_some() {
         pass.findings.deleting = true;
@@ -159,6 +166,7 @@ struct Pass<'a> {
     project: &'a SupabaseProject,
     context: &'a Context,
     identity: &'a Identity,
+    key: ProjectKey,
     memory: &'a Memory,
     findings: Findings,
     again: Option<Duration>,
@@ -168,7 +176,7 @@ impl Pass<'_> {
     /// inputs → plan → dependencies → keys → database → render → apply → usable, as far as it goes.
     async fn converge(&mut self, applied: &mut Applied) -> Result<(), Error> {
         let names = inputs::references(&self.identity.name, &self.project.spec);
-        let secrets = self.context.cluster.fetch(&self.identity.key(), &names).await?;
+        let secrets = self.context.cluster.fetch(&self.key, &names).await?;
         let plan = match plan::plan(self.project, &secrets) {
             Ok(plan) => plan,
             Err(blocked) => {
@@ -203,32 +211,32 @@ impl Pass<'_> {
     }
 
     fn rollouts(&self) -> BTreeMap<Component, Rollout> {
-        let key = self.identity.key();
         let rollout = |component: Component| {
             let name = self.identity.name.component(component);
-            Some((component, self.context.cluster.stores.rollout(&key, name.as_str())?))
+            Some((component, self.context.cluster.stores.rollout(&self.key, name.as_str())?))
         };
         COMPONENTS.iter().filter_map(|workload| rollout(workload.component)).collect()
     }
 
-    /// How long to believe that a dependency is well: not long while a component is not.
-    fn fresh(&self, steady: Duration) -> Duration {
+    /// A question about this project. A success is not believed for long while a component is unwell.
+    fn question(&self, fingerprint: Digest, steady: Duration) -> Question<'_> {
         let suffers = |rollout: &Rollout| rollout.wanted > 0 && rollout.available == 0;
-        if self.findings.rollouts.values().any(suffers) { DOUBTFUL } else { steady }
+        let fresh = if self.findings.rollouts.values().any(suffers) { DOUBTFUL } else { steady };
+        Question { project: &self.key, fingerprint, fresh, past_holds: false }
     }
 
     /// Connects to database and bucket. False: the project must not be touched yet. A dependency that worked before,
     /// with the same settings, does not keep a running project from being repaired.
     fn dependencies(&mut self, plan: &Plan) -> bool {
-        let (runner, key, memory) = (&self.context.runner, self.identity.key(), self.memory);
+        let (runner, memory) = (&self.context.runner, self.memory);
         let database = plan.database.fingerprint();
-        let answer = memory.connection.ask(runner, &key, database, self.fresh(STEADY), || {
+        let answer = memory.connection.ask(runner, &self.question(database, STEADY), || {
             let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
             async move { sql::inspect(&endpoint, &owner).await }
         });
         self.findings.postgresql = self.take(answer);
         let bucket = plan.bucket.fingerprint();
-        let answer = memory.bucket.ask(runner, &key, bucket, self.fresh(STEADY_BUCKET), || {
+        let answer = memory.bucket.ask(runner, &self.question(bucket, STEADY_BUCKET), || {
             let endpoint = plan.bucket.clone();
             async move { bucket::ensure(&endpoint).await }
         });
@@ -256,8 +264,8 @@ impl Pass<'_> {
 
     fn database(&mut self, plan: &Plan, credentials: &Credentials) -> bool {
         let fingerprint = plan.database.initialization_fingerprint(credentials);
-        let (runner, key, check) = (&self.context.runner, self.identity.key(), &self.memory.initialization);
-        let answer = check.ask(runner, &key, fingerprint, self.fresh(STEADY), || {
+        let check = &self.memory.initialization;
+        let answer = check.ask(&self.context.runner, &self.question(fingerprint, STEADY), || {
             let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
             let passwords = credentials.passwords.clone();
             async move { sql::initialize(&endpoint, &owner, &passwords).await }
@@ -319,8 +327,8 @@ impl Pass<'_> {
         let complete = rollouts.values().all(Rollout::is_complete);
         let digests: String = manifests.iter().map(|manifest| manifest.digest.to_hex()).collect();
         let fingerprint = Digest::of_bytes(format!("{digests}{complete}").as_bytes());
-        let (runner, key, check) = (&self.context.runner, self.identity.key(), &self.memory.usable);
-        let answer = check.ask_keeping(runner, &key, fingerprint, STEADY, || {
+        let question = Question { past_holds: true, ..self.question(fingerprint, STEADY) };
+        let answer = self.memory.usable.ask(&self.context.runner, &question, || {
             let (http, identity, credentials) = (self.context.http.clone(), self.identity.clone(), credentials.clone());
             async move { usable::probe(&http, &identity, &credentials).await }
         });

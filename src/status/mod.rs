@@ -3,6 +3,8 @@
 //! Conditions are ordered checks: the first that is not True is the message of the project. A transition time moves
 //! only when a condition's status does, so that equal findings give an equal status, and nothing is written.
 
+mod news;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -18,6 +20,7 @@ use crate::components::{COMPONENTS, Component, Workload};
 use crate::plan::Plan;
 use crate::reason::{ConditionType, Problem, Progress, Reason};
 use crate::sql::Inspection;
+pub use news::{is_ready, same, transitions};
 
 /// Everything that one pass found out.
 #[derive(Clone, Debug, Default)]
@@ -44,12 +47,6 @@ impl Findings {
             || self.database == Progress::Running
             || self.usable == Progress::Running
     }
-}
-
-/// Whether a status says Ready.
-pub fn is_ready(status: &SupabaseProjectStatus) -> bool {
-    let ready = ConditionType::Ready.as_str();
-    status.conditions.iter().any(|condition| condition.type_ == ready && condition.status == "True")
 }
 
 /// Status of one condition.
@@ -371,64 +368,5 @@ fn dependency(
     })
 }
 
-/// Conditions worth an Event: what broke, what healed, and that the project became ready.
-pub fn transitions<'a>(old: &SupabaseProjectStatus, new: &'a SupabaseProjectStatus) -> Vec<&'a Condition> {
-    let news = |condition: &&Condition| {
-        let before = old.conditions.iter().find(|before| before.type_ == condition.type_);
-        let was = before.map_or("Unknown", |before| before.status.as_str());
-        let ready = condition.type_ == ConditionType::Ready.as_str();
-        match condition.status.as_str() {
-            "True" => was != "True" && (ready || before.is_some_and(is_problem)),
-            "False" if was == "True" => true,
-            // Still starting is no news; another problem than before is.
-            "False" => is_problem(condition) && before.is_none_or(|before| before.reason != condition.reason),
-            _ => false,
-        }
-    };
-    let told = |condition: &&Condition| !SUMMARIES.iter().any(|summary| summary.as_str() == condition.type_);
-    new.conditions.iter().filter(told).filter(news).collect()
-}
-
-/// Conditions that repeat what others say.
-const SUMMARIES: [ConditionType; 5] = [
-    ConditionType::Progressing,
-    ConditionType::Available,
-    ConditionType::Degraded,
-    ConditionType::BucketReady,
-    ConditionType::SecretsReady,
-];
-
-/// Whether a False condition tells of something that will not pass by itself.
-fn is_problem(condition: &Condition) -> bool {
-    if condition.status != "False" {
-        return false;
-    }
-    let passing = [
-        Reason::Waiting,
-        Reason::Connecting,
-        Reason::MakingKeys,
-        Reason::InitializingDatabase,
-        Reason::PreparingBucket,
-        Reason::Progressing,
-        Reason::ProbingGateway,
-        Reason::ComponentsStarting,
-        Reason::ComponentUnavailable,
-    ];
-    passing.iter().all(|reason| reason.as_str() != condition.reason)
-}
-
-/// Whether two reports say the same. Transition times follow from the rest and are not compared.
-pub fn same(a: &SupabaseProjectStatus, b: &SupabaseProjectStatus) -> bool {
-    let plain = |status: &SupabaseProjectStatus| {
-        let mut status = status.clone();
-        for condition in &mut status.conditions {
-            condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
-        }
-        status
-    };
-    plain(a) == plain(b)
-}
-
 #[cfg(test)]
-#[path = "status_tests.rs"]
 mod tests;
