@@ -17,7 +17,7 @@ use crate::bucket::{self, Checked};
 use crate::checks::{Answer, Check, DOUBTFUL, Question, Runner, STEADY, STEADY_BUCKET};
 use crate::cluster::{Applied, ApplyError, CallError, Change, ChangeCause, Cluster, Outcome, ProjectKey, Rollout};
 use crate::components::{COMPONENTS, Component};
-use crate::keyring;
+use crate::keyring::{self, KeyringError};
 use crate::plan::inputs::{self, Secrets};
 use crate::plan::keys::Credentials;
 use crate::plan::{self, Identity, Plan};
@@ -64,7 +64,17 @@ pub enum Error {
     #[error(transparent)]
     Render(#[from] render::RenderError),
     #[error(transparent)]
-    Keys(#[from] keyring::KeyringError),
+    Keys(#[from] KeyringError),
+}
+
+impl Error {
+    fn is_namespace_ending(&self) -> bool {
+        let call = match self {
+            Self::Call(error) | Self::Apply(ApplyError::Call(error)) | Self::Keys(KeyringError::Call(error)) => error,
+            Self::Apply(ApplyError::Render(_)) | Self::Render(_) | Self::Keys(_) => return false,
+        };
+        call.is_namespace_ending()
+    }
 }
 
 /// Between two writes of a status that only tells of progress. What breaks or becomes ready is written at once.
@@ -151,6 +161,10 @@ async fn pass(project: &SupabaseProject, context: &Context) -> Result<Action, Er
     if project.metadata.deletion_timestamp.is_some() {
         pass.findings.deleting = true;
     } else if let Err(error) = pass.converge(&mut remembered.applied).await {
+        // The project goes with its namespace; its removal is the next that is heard of it.
+        if error.is_namespace_ending() {
+            return Ok(Action::await_change());
+        }
         // What the API server refuses is told; an API server that does not answer is not, nor is half a finding.
         if pass.findings.objects.failed().is_some() {
             pass.report(&mut remembered).await?;

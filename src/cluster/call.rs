@@ -36,6 +36,12 @@ impl CallError {
         final_word.then(|| format!("cannot {verb} {kind} {namespace}/{name}: {}", status.message))
     }
 
+    /// The namespace is being removed: nothing can be made in it any more.
+    pub fn is_namespace_ending(&self) -> bool {
+        let details = self.status().and_then(|status| status.details.as_ref());
+        details.is_some_and(|details| details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.status().is_some_and(Status::is_not_found)
     }
