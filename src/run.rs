@@ -148,6 +148,7 @@ async fn client(metrics: &Arc<Metrics>) -> Result<Client, RunError> {
     Ok(builder.with_layer(&count.into_inner()).build())
 }
 
+/// A controller of one scope: woken by its own projects, by watches and checks, and by becoming leader.
 fn control(
     (projects, store): (impl Stream<Item = watcher::Result<SupabaseProject>> + Send + 'static, Store<SupabaseProject>),
     wakes: Wakes,
