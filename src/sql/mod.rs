@@ -23,7 +23,7 @@ use steps::{Body, Claim, Scope, Step};
 pub use steps::{PROBE_FUNCTION, PROBE_SCHEMA};
 
 const INSPECT_LIMIT: Duration = Duration::from_secs(8);
-/// Of a whole initialisation: its nine transactions take a second on a local server.
+/// Of a whole initialisation: its ten transactions take a second on a local server.
 const INITIALIZE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Oldest supported server: the ownership of `public` and the grants used here are those of PostgreSQL 15.

@@ -13,13 +13,22 @@ pub enum Role {
     DashboardUser,
     /// PostgREST's login, which switches to one of the first three.
     Authenticator,
+    /// Realtime's login, by the name that its migrations expect. Upstream has it superuser; Realtime needs no more than
+    /// REPLICATION and the grants of `steps`.
+    Admin,
     AuthAdmin,
     StorageAdmin,
+    /// Owner of what Realtime makes for users; its migrations hand objects over to it.
     RealtimeAdmin,
+    /// The login of Edge Functions that open a database connection.
     FunctionsAdmin,
     /// postgres-meta's login: manages what users make, without being superuser.
     MetaAdmin,
     ReadOnlyUser,
+    /// Owner of the schema `_supavisor`, in which Supavisor keeps its tenants.
+    PoolerAdmin,
+    /// By which Supavisor asks for the verifier of a client's password, and nothing else.
+    PgBouncer,
 }
 
 impl Role {
@@ -30,23 +39,28 @@ impl Role {
         Self::ServiceRole,
         Self::DashboardUser,
         Self::Authenticator,
+        Self::Admin,
         Self::AuthAdmin,
         Self::StorageAdmin,
         Self::RealtimeAdmin,
         Self::FunctionsAdmin,
         Self::MetaAdmin,
         Self::ReadOnlyUser,
+        Self::PoolerAdmin,
+        Self::PgBouncer,
     ];
 
     /// Roles that log in, each with a password of its own.
     pub const LOGINS: &[Self] = &[
         Self::Authenticator,
+        Self::Admin,
         Self::AuthAdmin,
         Self::StorageAdmin,
-        Self::RealtimeAdmin,
         Self::FunctionsAdmin,
         Self::MetaAdmin,
         Self::ReadOnlyUser,
+        Self::PoolerAdmin,
+        Self::PgBouncer,
     ];
 
     pub fn name(self) -> &'static str {
@@ -56,12 +70,15 @@ impl Role {
             Self::ServiceRole => "service_role",
             Self::DashboardUser => "dashboard_user",
             Self::Authenticator => "authenticator",
+            Self::Admin => "supabase_admin",
             Self::AuthAdmin => "supabase_auth_admin",
             Self::StorageAdmin => "supabase_storage_admin",
             Self::RealtimeAdmin => "supabase_realtime_admin",
             Self::FunctionsAdmin => "supabase_functions_admin",
             Self::MetaAdmin => "supabase_meta_admin",
             Self::ReadOnlyUser => "supabase_read_only_user",
+            Self::PoolerAdmin => "supabase_pooler_admin",
+            Self::PgBouncer => "pgbouncer",
         }
     }
 
@@ -75,8 +92,12 @@ impl Role {
             Self::ServiceRole => "NOLOGIN INHERIT NOSUPERUSER BYPASSRLS",
             Self::DashboardUser => "NOLOGIN NOSUPERUSER",
             Self::Authenticator => "LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS",
-            Self::AuthAdmin | Self::StorageAdmin | Self::FunctionsAdmin => "LOGIN NOINHERIT NOSUPERUSER NOCREATEROLE",
-            Self::RealtimeAdmin => "LOGIN NOINHERIT NOSUPERUSER REPLICATION",
+            // Its membership in `supabase_realtime_admin` must be inherited.
+            Self::Admin => "LOGIN INHERIT NOSUPERUSER NOCREATEROLE REPLICATION",
+            Self::AuthAdmin | Self::StorageAdmin | Self::FunctionsAdmin | Self::PoolerAdmin | Self::PgBouncer => {
+                "LOGIN NOINHERIT NOSUPERUSER NOCREATEROLE"
+            }
+            Self::RealtimeAdmin => "NOLOGIN NOINHERIT NOSUPERUSER NOREPLICATION",
             Self::MetaAdmin => "LOGIN INHERIT NOSUPERUSER BYPASSRLS",
             Self::ReadOnlyUser => "LOGIN NOSUPERUSER BYPASSRLS",
         }
