@@ -128,9 +128,7 @@ impl fmt::Debug for Keys {
 pub struct Dashboard {
     /// Without colon and control characters.
     pub username: String,
-    /// Standard base64 of the password's SHA-1, the only form that Envoy's filter knows. It is
-    /// unsalted: as secret as the password itself.
-    pub password_sha1_base64: String,
+    pub password: crate::sensitive::Sensitive,
 }
 
 impl fmt::Debug for Dashboard {

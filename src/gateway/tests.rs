@@ -19,7 +19,7 @@ fn keys() -> Keys {
         service_jwt: "internal-service".to_owned(),
         dashboard: Some(Dashboard {
             username: "admin".to_owned(),
-            password_sha1_base64: "W6ph5Mm5Pz8GgiULbPgzG37mj9g=".to_owned(),
+            password: crate::sensitive::Sensitive::new("password"),
         }),
     }
 }
@@ -109,8 +109,7 @@ fn dashboard_that_envoy_would_refuse_is_closed() {
         Some(Dashboard { username: "a:b".to_owned(), ..good.clone() }),
         Some(Dashboard { username: "a\nb".to_owned(), ..good.clone() }),
         Some(Dashboard { username: String::new(), ..good.clone() }),
-        Some(Dashboard { password_sha1_base64: "plain".to_owned(), ..good.clone() }),
-        Some(Dashboard { password_sha1_base64: String::new(), ..good }),
+        Some(Dashboard { password: crate::sensitive::Sensitive::new(""), ..good }),
     ];
     for dashboard in broken {
         let host = host(&everything(), &Keys { dashboard, ..keys() });

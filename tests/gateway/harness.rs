@@ -46,7 +46,7 @@ pub fn keys() -> Keys {
         // The password is "secret".
         dashboard: Some(Dashboard {
             username: "admin".to_owned(),
-            password_sha1_base64: "5en6G6MezRroT3XKqkdPOmY/BfQ=".to_owned(),
+            password: supabase_operator::sensitive::Sensitive::new("secret"),
         }),
     }
 }

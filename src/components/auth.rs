@@ -1,0 +1,40 @@
+//! Auth (GoTrue). Facts: its `internal/conf/configuration.go`.
+
+use super::connection::{Driver, url};
+use super::{Command, Component, Configuration, Probes, Settings, Size, Stop, Workload};
+use crate::gateway::Upstream;
+use crate::plan::Plan;
+use crate::plan::keys::Credentials;
+use crate::sql::Role;
+
+pub static WORKLOAD: Workload = Workload {
+    component: Component::Auth,
+    name: "auth",
+    field: "auth",
+    title: "Auth",
+    condition: "AuthReady",
+    image_key: "auth",
+    wave: 0,
+    settings: |spec| Settings::of(spec.auth.as_ref().map(|auth| &auth.component)),
+    upstream: Some(Upstream::Auth),
+    port: 9999,
+    more_ports: &[],
+    user: 1000,
+    probes: Probes { port: 9999, ready: "/health", live: Some("/health"), start_seconds: 300 },
+    command: Command::Program("auth", || vec!["serve".to_owned()]),
+    // Its migrations take no lock: replicas that start together would race.
+    migration: Some(&["auth", "migrate"]),
+    writable: &[],
+    configuration,
+    size: Size { cpu: "50m", memory: "64Mi", memory_limit: "256Mi" },
+    stop: Stop::Sleep { seconds: 5 },
+};
+
+fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
+    let mut config = Configuration::default();
+    config.authorities = plan.database.ca.is_some();
+    config.set_secret("GOTRUE_DB_DATABASE_URL", &url(plan, credentials, Role::AuthAdmin, "postgres", Driver::Libpq));
+    config.set_secret("GOTRUE_JWT_SECRET", &credentials.jwt_secret);
+    config.set_secret("GOTRUE_JWT_KEYS", &credentials.signing_keys);
+    config
+}
