@@ -27,7 +27,7 @@ pub fn login(text: &str, schemes: &[&str]) -> Result<Login, String> {
     if !schemes.contains(&url.scheme()) {
         return Err(format!("must be a URL of {}", schemes.join(" or ")));
     }
-    let decode = |part: &str| percent_decode_str(part).decode_utf8().map(|text| text.into_owned());
+    let decode = |part: &str| percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned);
     let decode = |part: &str| decode(part).map_err(|_| "holds bytes that are not UTF-8".to_owned());
     let user = decode(url.username())?;
     let database = decode(url.path().trim_start_matches('/'))?;

@@ -58,7 +58,7 @@ fn check(checks: &Checks, environment: &Environment) -> Option<u16> {
 fn source(path: &str) -> Option<String> {
     let (_, escaped) = path.split_once("/plain/")?;
     let escaped = escaped.rsplit_once('@').map_or(escaped, |(source, _)| source);
-    percent_decode_str(escaped).decode_utf8().ok().map(|text| text.into_owned())
+    percent_decode_str(escaped).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
 async fn transform(client: reqwest::Client, request: Request) -> Response {

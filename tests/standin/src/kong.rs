@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::checks::{Checks, Environment};
 use crate::http::{answer, with_echo, with_report};
-use crate::values::{any, is, port, writable};
+use crate::values::{is, port, writable};
 
 /// Paths that need a route (`supabase.md` 4.1), and those that must end in 403.
 const PATHS: &[&str] = &[
@@ -65,7 +65,7 @@ pub async fn run(environment: Environment, words: &[&str]) {
 fn check(checks: &Checks, environment: &Environment) -> Option<(u16, Value)> {
     environment.check_rendered(checks, &["KONG_"], &[]);
     checks.variable(environment, "KONG_DATABASE", is("off"));
-    checks.variable(environment, "KONG_DNS_ORDER", any);
+    checks.variable(environment, "KONG_DNS_ORDER", Ok);
     let status_port = checks.variable(environment, "KONG_STATUS_LISTEN", listen_port);
     checks.variable_if_set(environment, "KONG_PROXY_LISTEN", listen_port);
     checks.variable(environment, "KONG_ADMIN_LISTEN", |value| {
@@ -181,7 +181,7 @@ fn check_routes(checks: &Checks, environment: &Environment, file: &Value) {
         let refuses = |(route, service): &(&Value, Option<&Value>)| {
             mentions(route, path) && (terminated(route) || service.is_some_and(terminated))
         };
-        let verdict = routes.iter().any(|route| refuses(route)).then_some(()).ok_or("must end in 403");
+        let verdict = routes.iter().any(refuses).then_some(()).ok_or("must end in 403");
         checks.record(format!("refusal of {path}"), verdict);
     }
 }

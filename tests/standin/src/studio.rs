@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::checks::{Checks, Environment};
 use crate::http::{client, with_echo};
 use crate::token::legacy;
-use crate::values::{any, at_least, http_url, is, one_of, opaque, port, writable};
+use crate::values::{at_least, http_url, is, one_of, opaque, port, writable};
 
 pub async fn run(environment: Environment) {
     let checks = Arc::new(Checks::new("studio"));
@@ -62,7 +62,7 @@ fn check(checks: &Checks, environment: &Environment) {
         checks.variable(environment, name, http_url);
     }
     for name in ["POSTGRES_HOST", "POSTGRES_DB", "POSTGRES_USER_READ_WRITE", "POSTGRES_PASSWORD", "PGRST_DB_SCHEMAS"] {
-        checks.variable(environment, name, any);
+        checks.variable(environment, name, Ok);
     }
     checks.variable(environment, "POSTGRES_PORT", port);
     checks.record("connection string", connection_string(environment).map(drop));
@@ -161,7 +161,7 @@ impl Studio {
     }
 }
 
-/// CryptoJS's AES with a passphrase: OpenSSL's salted format, key and IV by `EVP_BytesToKey` with MD5.
+/// `CryptoJS`'s AES with a passphrase: OpenSSL's salted format, key and IV by `EVP_BytesToKey` with MD5.
 fn encrypt(text: &str, passphrase: &str, salt: [u8; 8]) -> String {
     let mut derived: Vec<u8> = Vec::new();
     let mut last: Vec<u8> = Vec::new();

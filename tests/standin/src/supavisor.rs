@@ -14,7 +14,7 @@ use crate::checks::{Checks, Environment};
 use crate::database::{self, can};
 use crate::http::{answer, bearer, echo, with_report};
 use crate::token::Verifier;
-use crate::values::{any, at_least, exactly, integer, pem_file, port, writable};
+use crate::values::{at_least, exactly, integer, pem_file, port, writable};
 
 const TABLES: &str = "CREATE TABLE IF NOT EXISTS _supavisor.schema_migrations (version bigint PRIMARY KEY); \
     CREATE TABLE IF NOT EXISTS _supavisor.tenants (external_id text PRIMARY KEY, settings text NOT NULL); \
@@ -67,8 +67,8 @@ fn check(checks: &Checks, environment: &Environment) -> Option<PgConnectOptions>
     checks.variable(environment, "SECRET_KEY_BASE", at_least(64));
     checks.variable(environment, "VAULT_ENC_KEY", exactly(32));
     checks.variable(environment, "API_JWT_SECRET", at_least(32));
-    checks.variable(environment, "METRICS_JWT_SECRET", any);
-    checks.variable(environment, "REGION", any);
+    checks.variable(environment, "METRICS_JWT_SECRET", Ok);
+    checks.variable(environment, "REGION", Ok);
     checks.variable_if_set(environment, "PORT", port);
     checks.variable_if_set(environment, "DB_POOL_SIZE", integer);
     checks.variable(environment, "ERL_AFLAGS", |value| {
@@ -80,7 +80,7 @@ fn check(checks: &Checks, environment: &Environment) -> Option<PgConnectOptions>
         _ => Err("is above the hard limit".to_owned()),
     });
     if environment.get("CLUSTER_POSTGRES").is_some() || environment.get("DNS_POLL").is_some() {
-        checks.variable(environment, "RELEASE_COOKIE", any);
+        checks.variable(environment, "RELEASE_COOKIE", Ok);
         checks.variable(environment, "NODE_IP", crate::realtime::own_address);
     }
     for name in ["GLOBAL_UPSTREAM_CA_PATH", "GLOBAL_DOWNSTREAM_CERT_PATH"] {
@@ -103,10 +103,10 @@ fn check_code(checks: &Checks, environment: &Environment, code: &str) {
         let (name, rest) = call.split_once('"').unwrap_or((call, ""));
         // A second argument is a default.
         if rest.trim_start().starts_with(')') {
-            checks.variable(environment, name, any);
+            checks.variable(environment, name, Ok);
         }
     }
-    checks.variable(environment, "POOLER_TENANT_ID", any);
+    checks.variable(environment, "POOLER_TENANT_ID", Ok);
 }
 
 async fn put_tenant(pool: &PgPool, tenant: &str, settings: &str) -> Result<(), sqlx::Error> {

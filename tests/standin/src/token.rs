@@ -67,7 +67,7 @@ impl Verifier {
                 }
             }
             Algorithm::ES256 => {
-                let key = keys.filter(is_p256).find(by_id).ok_or("no key has the token's kid")?;
+                let key = keys.filter(|key| is_p256(key)).find(by_id).ok_or("no key has the token's kid")?;
                 DecodingKey::from_jwk(key).map_err(|_| "unusable key")?
             }
             _ => return Err("unsupported algorithm".to_owned()),
@@ -76,7 +76,7 @@ impl Verifier {
     }
 }
 
-fn is_p256(key: &&Jwk) -> bool {
+fn is_p256(key: &Jwk) -> bool {
     matches!(&key.algorithm, AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256)
 }
 

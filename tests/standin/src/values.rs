@@ -4,10 +4,6 @@ use std::path::Path;
 
 use url::Url;
 
-pub fn any(_: &str) -> Result<(), String> {
-    Ok(())
-}
-
 pub fn is(wanted: &'static str) -> impl Fn(&str) -> Result<(), String> {
     move |value| if value == wanted { Ok(()) } else { Err(format!("must be {wanted}")) }
 }

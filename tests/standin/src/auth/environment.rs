@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::keys::SigningKeys;
 use crate::checks::{Checks, Environment};
 use crate::database;
-use crate::values::{any, at_least, http_url, integer, is, one_of, port, positive};
+use crate::values::{at_least, http_url, integer, is, one_of, port, positive};
 
 pub struct Settings {
     pub external_url: String,
@@ -140,11 +140,11 @@ fn check_features(checks: &Checks, environment: &Environment) {
         checks.variable(environment, "GOTRUE_SMS_PROVIDER", names);
     }
     if environment.is("GOTRUE_SAML_ENABLED", "true") {
-        checks.variable(environment, "GOTRUE_SAML_PRIVATE_KEY", any);
+        checks.variable(environment, "GOTRUE_SAML_PRIVATE_KEY", Ok);
     }
     if environment.is("GOTRUE_SECURITY_CAPTCHA_ENABLED", "true") {
         checks.variable(environment, "GOTRUE_SECURITY_CAPTCHA_PROVIDER", one_of(&["hcaptcha", "turnstile"]));
-        checks.variable(environment, "GOTRUE_SECURITY_CAPTCHA_SECRET", any);
+        checks.variable(environment, "GOTRUE_SECURITY_CAPTCHA_SECRET", Ok);
     }
 }
 
@@ -157,8 +157,8 @@ fn check_providers(checks: &Checks, environment: &Environment, external_url: Opt
         .collect();
     for provider in enabled {
         let name = |field: &str| format!("GOTRUE_EXTERNAL_{provider}_{field}");
-        checks.variable(environment, &name("CLIENT_ID"), any);
-        checks.variable(environment, &name("SECRET"), any);
+        checks.variable(environment, &name("CLIENT_ID"), Ok);
+        checks.variable(environment, &name("SECRET"), Ok);
         checks.variable(environment, &name("REDIRECT_URI"), |value| {
             let wanted = external_url.map(|url| format!("{url}/callback"));
             (wanted.as_deref() == Some(value))

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use crate::checks::{Checks, Environment};
 use crate::database;
 use crate::token::jwks;
-use crate::values::{any, at_least, boolean, exactly, integer, is, one_of, pem_file, port, writable};
+use crate::values::{at_least, boolean, exactly, integer, is, one_of, pem_file, port, writable};
 
 pub struct Settings {
     pub login: PgConnectOptions,
@@ -64,8 +64,8 @@ const PREFIXES: &[&str] = &[
 
 pub fn check(checks: &Checks, environment: &Environment) -> Option<Settings> {
     environment.check_rendered(checks, PREFIXES, &[]);
-    checks.variable(environment, "APP_NAME", any);
-    checks.variable(environment, "METRICS_JWT_SECRET", any);
+    checks.variable(environment, "APP_NAME", Ok);
+    checks.variable(environment, "METRICS_JWT_SECRET", Ok);
     checks.variable(environment, "SECRET_KEY_BASE", at_least(64));
     let encryption_key = checks.variable(environment, "DB_ENC_KEY", |value| exactly(16)(value).map(|()| value));
     let secret = checks.variable(environment, "API_JWT_SECRET", |value| at_least(32)(value).map(|()| value));
@@ -84,8 +84,8 @@ pub fn check(checks: &Checks, environment: &Environment) -> Option<Settings> {
     }
     checks.variable_if_set(environment, "LOG_LEVEL", one_of(LOG_LEVELS));
     if environment.is("LOGS_ENGINE", "logflare") {
-        checks.variable(environment, "LOGFLARE_API_KEY", any);
-        checks.variable(environment, "LOGFLARE_SOURCE_ID", any);
+        checks.variable(environment, "LOGFLARE_API_KEY", Ok);
+        checks.variable(environment, "LOGFLARE_SOURCE_ID", Ok);
     }
     let (smallest, largest) = ("HTTP_DYNAMIC_BUFFER_MIN", "HTTP_DYNAMIC_BUFFER_MAX");
     if environment.get(smallest).is_some() || environment.get(largest).is_some() {
@@ -118,9 +118,9 @@ fn check_login(checks: &Checks, environment: &Environment) -> Option<PgConnectOp
         matches!(resolved, Ok(true)).then_some(host).ok_or_else(|| "does not resolve".to_owned())
     });
     let port = checks.variable(environment, "DB_PORT", port);
-    let database = checks.variable(environment, "DB_NAME", |value| Ok(value));
-    let user = checks.variable(environment, "DB_USER", |value| Ok(value));
-    let password = checks.variable(environment, "DB_PASSWORD", |value| Ok(value));
+    let database = checks.variable(environment, "DB_NAME", Ok);
+    let user = checks.variable(environment, "DB_USER", Ok);
+    let password = checks.variable(environment, "DB_PASSWORD", Ok);
     checks.variable_if_set(environment, "DB_IP_VERSION", one_of(&["ipv4", "ipv6"]));
     checks.variable(environment, "DB_AFTER_CONNECT_QUERY", is("SET search_path TO _realtime"));
     let encrypted = environment.get("DB_SSL").is_some_and(|value| boolean(value) == Ok(true));
@@ -142,7 +142,7 @@ fn check_cluster(checks: &Checks, environment: &Environment) {
         known.then_some(words).ok_or_else(|| "must be of POSTGRES and DNS: others are ignored silently".to_owned())
     });
     if strategies.is_some_and(|words| words.iter().any(|word| word == "DNS")) {
-        checks.variable(environment, "DNS_NODES", any);
+        checks.variable(environment, "DNS_NODES", Ok);
         checks.variable(environment, "POD_IP", own_address);
         let unset = environment.get("NODE_NAME").is_none();
         checks.record("NODE_NAME", unset.then_some(()).ok_or("must be unset: peers are looked for as APP_NAME@IP"));

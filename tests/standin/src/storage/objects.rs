@@ -12,7 +12,8 @@ pub struct Refused(pub u16, pub &'static str, pub String);
 
 impl From<sqlx::Error> for Refused {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|said| said.code()).map(|code| code.into_owned());
+        let code =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned);
         match code.as_deref() {
             Some("42501") => Self(403, "Unauthorized", database::explain(&error).replace(" (42501)", "")),
             Some("23505") => Self(409, "Duplicate", "The resource already exists".to_owned()),

@@ -116,7 +116,6 @@ impl Storage {
                 let healthy = sqlx::query("SELECT 1").execute(&self.pool).await.is_ok();
                 Ok(answer(200, json!({"healthy": healthy})))
             }
-            (_, ["s3", ..]) => Ok(answer(200, asked.echoed)),
             ("GET" | "HEAD", ["object", "public", bucket, name @ ..]) => {
                 self.download_public(bucket, &name.join("/")).await
             }
