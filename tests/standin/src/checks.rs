@@ -47,7 +47,7 @@ impl Checks {
         name: &str,
         valid: impl FnOnce(&'e str) -> Result<T, String>,
     ) -> Option<T> {
-        self.record(name, environment.text(name).and_then(valid))
+        self.record(name, environment.text(name).and_then(|value| rendered(value).map(|()| value)).and_then(valid))
     }
 
     /// A variable that may be absent. `None` also where it is set and wrong.
@@ -136,13 +136,13 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
 }
 
 /// Kubernetes leaves `$(NAME)` in a value where NAME is not set before it.
-fn rendered(value: &str) -> Result<(), &'static str> {
+fn rendered(value: &str) -> Result<(), String> {
     if value.is_empty() {
-        Err("is empty")
+        Err("is empty".to_owned())
     } else if value.contains("$(") || value.contains("${") {
-        Err("holds a reference that was not replaced")
+        Err("holds a reference that was not replaced".to_owned())
     } else if value.starts_with('<') && value.ends_with('>') {
-        Err("is a placeholder")
+        Err("is a placeholder".to_owned())
     } else {
         Ok(())
     }

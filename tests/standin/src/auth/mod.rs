@@ -42,7 +42,7 @@ pub async fn run(environment: Environment, words: &[&str]) {
 }
 
 async fn check_database(checks: &Checks, connection: &mut PgConnection) {
-    let first = "SELECT coalesce(current_schemas(false)[1] = 'auth', false)";
+    let first = "SELECT coalesce((current_schemas(false))[1] = 'auth', false)";
     let remedy = "schema auth is not first in the search path: set it for the role or in the connection string";
     holds(checks, connection, "search_path", first, remedy).await;
     can(checks, connection, "create table in auth", "CREATE TABLE auth.standin(i int)").await;

@@ -42,6 +42,7 @@ pub async fn server() -> Arc<Server> {
     };
     let mut connection = server.patient_connection("postgres").await;
     if new {
+        allow_wal2json(&mut connection).await;
         connection.execute(sqlx::raw_sql(ROLES)).await.unwrap();
     }
     // Another test may have started it: its roles are there when the last one is.
@@ -51,6 +52,15 @@ pub async fn server() -> Arc<Server> {
         tokio::task::yield_now().await;
     }
     server
+}
+
+/// Newer minor releases load only the output plugins that a setting lists; older ones do not know it.
+async fn allow_wal2json(connection: &mut PgConnection) {
+    let question = "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'output_plugin_libraries')";
+    if sqlx::query_scalar(question).fetch_one(&mut *connection).await.unwrap() {
+        connection.execute("ALTER SYSTEM SET output_plugin_libraries = 'pgoutput', 'wal2json'").await.unwrap();
+        connection.execute("SELECT pg_reload_conf()").await.unwrap();
+    }
 }
 
 fn programs() -> PathBuf {
