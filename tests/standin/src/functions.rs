@@ -106,11 +106,18 @@ fn arguments(words: &[&str]) -> Result<Arguments, String> {
 /// Without egress, a main service that imports from a registry would not start.
 fn check_main(directory: &Path) -> Result<(), String> {
     let index = directory.join("index.ts");
-    let text = std::fs::read_to_string(&index).map_err(|error| format!("cannot read {}: {error}", index.display()))?;
-    match remote_import(&text) {
-        Some(scheme) => Err(format!("{} imports from {scheme}, which needs egress", index.display())),
-        None => Ok(()),
+    let read =
+        |path: &Path| std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+    read(&index)?;
+    let beside =
+        std::fs::read_dir(directory).map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
+    for path in beside.flatten().map(|entry| entry.path()) {
+        let is_module = path.extension().is_some_and(|kind| kind == "ts" || kind == "js" || kind == "mjs");
+        if let Some(scheme) = is_module.then(|| read(&path)).transpose()?.as_deref().and_then(remote_import) {
+            return Err(format!("{} imports from {scheme}, which needs egress", path.display()));
+        }
     }
+    Ok(())
 }
 
 fn remote_import(text: &str) -> Option<&'static str> {

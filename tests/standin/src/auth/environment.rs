@@ -11,7 +11,6 @@ use crate::values::{at_least, http_url, integer, is, one_of, port, positive};
 
 pub struct Settings {
     pub external_url: String,
-    pub login: PgConnectOptions,
     pub keys: SigningKeys,
     pub token_lifetime: i64,
     pub port: u16,
@@ -33,20 +32,19 @@ const HOOKS: &[&str] = &[
 /// Settings under `GOTRUE_EXTERNAL_` that end in `_ENABLED` and are no OAuth provider.
 const NOT_OAUTH: &[&str] = &["EMAIL", "PHONE", "ANONYMOUS_USERS", "WEB3_SOLANA", "WEB3_ETHEREUM", "EMAIL_MAGIC_LINK"];
 
-pub fn check(checks: &Checks, environment: &Environment) -> Option<Settings> {
+/// What Auth wants for every command, and its login.
+pub fn check_always(checks: &Checks, environment: &Environment) -> Option<PgConnectOptions> {
     environment.check_rendered(checks, &["GOTRUE_", "API_EXTERNAL_URL"], FREE_TEXT);
-    let external_url = checks.variable(environment, "API_EXTERNAL_URL", |value| match http_url(value)?.path() {
-        "/auth/v1" => Ok(value.to_owned()),
+    checks.variable(environment, "API_EXTERNAL_URL", |value| match http_url(value)?.path() {
+        "/auth/v1" => Ok(()),
         _ => Err("must end in /auth/v1 without a trailing slash".to_owned()),
     });
     checks.variable(environment, "GOTRUE_SITE_URL", |value| {
         url::Url::parse(value).map_err(|error| format!("is not an absolute URL: {error}"))
     });
-    let host = one_of(&["0.0.0.0", "::"]);
-    checks.variable(environment, "GOTRUE_API_HOST", host);
-    let port = checks.variable(environment, "GOTRUE_API_PORT", port);
     checks.variable(environment, "GOTRUE_DB_DRIVER", is("postgres"));
-    let login = checks.variable(environment, "GOTRUE_DB_DATABASE_URL", |value| {
+    checks.variable(environment, "GOTRUE_JWT_SECRET", at_least(32));
+    checks.variable(environment, "GOTRUE_DB_DATABASE_URL", |value| {
         let login = database::login(value, &["postgres", "postgresql"])?;
         if login.user != "supabase_auth_admin" {
             return Err("must log in as supabase_auth_admin".to_owned());
@@ -57,30 +55,29 @@ pub fn check(checks: &Checks, environment: &Environment) -> Option<Settings> {
             (false, Some(password)) if !password.is_empty() => Ok(login.options.password(password)),
             (false, _) => Err("has no password, and PGPASSWORD is not set".to_owned()),
         }
-    });
-    let secret = checks.variable(environment, "GOTRUE_JWT_SECRET", |value| at_least(32)(value).map(|()| value));
+    })
+}
+
+/// What it takes beyond that to serve.
+pub fn check_serving(checks: &Checks, environment: &Environment) -> Option<Settings> {
+    let external_url = environment.text("API_EXTERNAL_URL").ok()?;
+    checks.variable(environment, "GOTRUE_API_HOST", one_of(&["0.0.0.0", "::"]));
+    let port = checks.variable(environment, "GOTRUE_API_PORT", port);
     checks.variable(environment, "GOTRUE_JWT_AUD", is("authenticated"));
     checks.variable(environment, "GOTRUE_JWT_DEFAULT_GROUP_NAME", is("authenticated"));
-    checks.variable(environment, "GOTRUE_JWT_ISSUER", |value| match &external_url {
-        Some(url) if url == value => Ok(()),
-        _ => Err("must equal API_EXTERNAL_URL".to_owned()),
+    checks.variable(environment, "GOTRUE_JWT_ISSUER", |value| {
+        (value == external_url).then_some(()).ok_or_else(|| "must equal API_EXTERNAL_URL".to_owned())
     });
     let token_lifetime = checks.variable(environment, "GOTRUE_JWT_EXP", positive);
+    let secret = environment.get("GOTRUE_JWT_SECRET").unwrap_or_default();
     let keys = match environment.get("GOTRUE_JWT_KEYS") {
-        Some(_) => checks
-            .variable(environment, "GOTRUE_JWT_KEYS", |value| SigningKeys::read(secret.unwrap_or_default(), value)),
-        None => secret.map(SigningKeys::symmetric),
+        Some(_) => checks.variable(environment, "GOTRUE_JWT_KEYS", |value| SigningKeys::read(secret, value)),
+        None => Some(SigningKeys::symmetric(secret)),
     };
     check_mail(checks, environment);
     check_features(checks, environment);
-    check_providers(checks, environment, external_url.as_deref());
-    Some(Settings {
-        external_url: external_url?,
-        login: login?,
-        keys: keys?,
-        token_lifetime: token_lifetime?,
-        port: port?,
-    })
+    check_providers(checks, environment, external_url);
+    Some(Settings { external_url: external_url.to_owned(), keys: keys?, token_lifetime: token_lifetime?, port: port? })
 }
 
 fn check_mail(checks: &Checks, environment: &Environment) {
@@ -148,7 +145,7 @@ fn check_features(checks: &Checks, environment: &Environment) {
     }
 }
 
-fn check_providers(checks: &Checks, environment: &Environment, external_url: Option<&str>) {
+fn check_providers(checks: &Checks, environment: &Environment, external_url: &str) {
     let enabled: BTreeSet<&str> = environment
         .iter()
         .filter(|(_, value)| *value == "true")
@@ -160,10 +157,8 @@ fn check_providers(checks: &Checks, environment: &Environment, external_url: Opt
         checks.variable(environment, &name("CLIENT_ID"), Ok);
         checks.variable(environment, &name("SECRET"), Ok);
         checks.variable(environment, &name("REDIRECT_URI"), |value| {
-            let wanted = external_url.map(|url| format!("{url}/callback"));
-            (wanted.as_deref() == Some(value))
-                .then_some(())
-                .ok_or_else(|| "must be API_EXTERNAL_URL with /callback".to_owned())
+            let wanted = format!("{external_url}/callback");
+            (wanted == value).then_some(()).ok_or_else(|| "must be API_EXTERNAL_URL with /callback".to_owned())
         });
         if provider == "KEYCLOAK" {
             checks.variable(environment, &name("URL"), http_url);

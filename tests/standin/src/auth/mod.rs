@@ -22,11 +22,15 @@ pub async fn run(environment: Environment, words: &[&str]) {
         _ => Err("arguments must be none, migrate or serve"),
     };
     let command = checks.record("arguments", command);
-    let settings = environment::check(&checks, &environment);
+    let login = environment::check_always(&checks, &environment);
+    let settings = match command {
+        Some((_, true)) => environment::check_serving(&checks, &environment),
+        _ => None,
+    };
     checks.stop_at_failures();
-    let (Some((migrate, serve)), Some(settings)) = (command, settings) else { return };
+    let (Some((migrate, _)), Some(login)) = (command, login) else { return };
 
-    let mut connection = database::connect(&checks, &settings.login).await;
+    let mut connection = database::connect(&checks, &login).await;
     check_database(&checks, &mut connection).await;
     checks.stop_at_failures();
     if migrate {
@@ -36,8 +40,8 @@ pub async fn run(environment: Environment, words: &[&str]) {
     }
     checks.stop_at_failures();
     drop(connection);
-    if serve {
-        server::serve(settings, environment, checks).await;
+    if let Some(settings) = settings {
+        server::serve(settings, &login, environment, checks).await;
     }
 }
 

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 
 use super::environment::Settings;
 use super::users::{self, NewUser};
@@ -43,8 +44,8 @@ fn refused<T>(status: u16, code: &'static str, message: &str) -> Result<T, Refus
     Err(Refused(status, code, message.to_owned()))
 }
 
-pub async fn serve(settings: Settings, environment: Environment, checks: Arc<Checks>) {
-    let (port, pool) = (settings.port, database::pool(&settings.login));
+pub async fn serve(settings: Settings, login: &PgConnectOptions, environment: Environment, checks: Arc<Checks>) {
+    let (port, pool) = (settings.port, database::pool(login));
     let auth = Arc::new(Auth { settings, environment, checks: checks.clone(), pool });
     tokio::spawn({
         let auth = auth.clone();

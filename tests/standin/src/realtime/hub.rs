@@ -1,4 +1,5 @@
-//! What sockets of this process hear from each other.
+//! What sockets of this process hear from each other. Replicas do not pass broadcasts on: only [`super::peers`] stands
+//! for their cluster.
 
 use serde_json::Value;
 use tokio::sync::broadcast;

@@ -35,8 +35,11 @@ pub async fn serve(settings: Settings, environment: Environment, checks: Arc<Che
     let tenants = Tenants::new(database::pool(&settings.login), settings.encryption_key.clone());
     if environment.is("SEED_SELF_HOST", "true") {
         let id = environment.get("SELF_HOST_TENANT_NAME").unwrap_or("realtime-dev");
-        checks.record("seed", tenants.put(id, &seeded(&settings, &environment)).await);
+        let tenant = seeded(&settings, &environment);
+        checks.record("seed", tenants.put(id, &tenant).await);
         checks.stop_at_failures();
+        // Their failure is only logged by the real one too.
+        checks.record(format!("database of tenant {id}"), tenants::migrate(&tenant).await);
     }
     if let Some(address) = environment.get("POD_IP").and_then(|value| value.parse().ok()) {
         peers::answer(&checks, address, &settings.cookie).await;

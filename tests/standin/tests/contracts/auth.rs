@@ -8,7 +8,7 @@ const PREPARED: &str = "
     CREATE ROLE supabase_auth_admin LOGIN NOINHERIT PASSWORD '{password}';
     CREATE SCHEMA auth AUTHORIZATION supabase_auth_admin;
     ALTER ROLE supabase_auth_admin IN DATABASE {database} SET search_path = auth;
-    ALTER DEFAULT PRIVILEGES FOR ROLE supabase_auth_admin IN SCHEMA auth GRANT ALL ON TABLES TO postgres, dashboard_user;";
+    ALTER DEFAULT PRIVILEGES FOR ROLE supabase_auth_admin IN SCHEMA auth GRANT ALL ON TABLES TO postgres;";
 
 const EXTERNAL: &str = "http://localhost:8000/auth/v1";
 
@@ -99,8 +99,9 @@ async fn auth_migrates_serves_and_needs_its_database() {
     let migrate = program(&database, &keys, port, &["migrate"]);
     let serve = program(&database, &keys, port, &["serve"]);
     serve.refuses("migrations").await;
+    migrate.refuses_values(&[("GOTRUE_SITE_URL", ""), ("GOTRUE_JWT_SECRET", "hunter2")]).await;
     migrate.succeeds().await;
-    migrate.succeeds().await;
+    migrate.without("GOTRUE_API_PORT").succeeds().await;
     assert_eq!(database.ask("SELECT count(*)::text FROM auth.schema_migrations").await, "1");
 
     let wrong = database.url("postgres", "supabase_auth_admin").replace("p%40ss", "pass");

@@ -44,6 +44,8 @@ fn file() -> Value {
     })
 }
 
+type Damage = fn(&mut Value);
+
 #[tokio::test]
 async fn kong_refuses_settings_and_files_that_break_its_contract_and_serves_else() {
     let directory = tempfile::tempdir().unwrap();
@@ -86,26 +88,25 @@ async fn kong_refuses_settings_and_files_that_break_its_contract_and_serves_else
         ("KONG_PREFIX", "/nowhere"),
     ])
     .await;
-    type Damage = fn(&mut Value);
     let damages: &[(&str, Damage)] = &[
         ("_format_version", |file| file["_format_version"] = json!(2.1)),
         ("consumer anon", |file| file["consumers"][1]["keyauth_credentials"][0]["key"] = json!("")),
         ("consumer service_role", |file| file["consumers"][2]["acls"][0]["group"] = json!("anon")),
         ("placeholders in the file", |file| {
-            file["consumers"][1]["keyauth_credentials"][0]["key"] = json!("$SUPABASE_ANON_KEY")
+            file["consumers"][1]["keyauth_credentials"][0]["key"] = json!("$SUPABASE_ANON_KEY");
         }),
         ("route /storage/v1/", |file| file["services"].as_array_mut().unwrap().retain(|s| s["name"] != "/storage/v1/")),
         ("KONG_ROUTER_FLAVOR", |file| {
-            file["services"][0]["routes"][0]["expression"] = json!("http.path == \"/auth/v1/verify\"")
+            file["services"][0]["routes"][0]["expression"] = json!("http.path == \"/auth/v1/verify\"");
         }),
         ("refusal of /api/mcp", |file| {
             file["services"].as_array_mut().unwrap().last_mut().unwrap()["plugins"] = json!([]);
         }),
     ];
     for (check, damage) in damages {
-        let mut damaged = file();
-        damage(&mut damaged);
-        write(&damaged);
+        let mut broken = file();
+        damage(&mut broken);
+        write(&broken);
         kong.refuses(check).await;
     }
     std::fs::write(&path, "services: [").unwrap();

@@ -31,13 +31,12 @@ static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 pub async fn server() -> Arc<Server> {
     let (server, new) = {
         let mut shared = SERVER.lock().unwrap();
-        match shared.upgrade() {
-            Some(server) => (server, false),
-            None => {
-                let server = Arc::new(Server::start());
-                *shared = Arc::downgrade(&server);
-                (server, true)
-            }
+        if let Some(server) = shared.upgrade() {
+            (server, false)
+        } else {
+            let server = Arc::new(Server::start());
+            *shared = Arc::downgrade(&server);
+            (server, true)
         }
     };
     let mut connection = server.patient_connection("postgres").await;

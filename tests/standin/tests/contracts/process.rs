@@ -13,7 +13,7 @@ use super::postgres::PASSWORD;
 use super::secrets::JWT_SECRET;
 
 /// Generous: the machine may be busy with other things.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub type Variables = BTreeMap<String, String>;
 

@@ -35,26 +35,26 @@ fn oct() -> Value {
     json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(JWT_SECRET), "alg": "HS256"})
 }
 
+fn jwk(text: &str, uses: &[&str]) -> Value {
+    let mut jwk: Value = serde_json::from_str(text).unwrap();
+    jwk["kid"] = json!("key-one");
+    jwk["alg"] = json!("ES256");
+    jwk["use"] = json!("sig");
+    jwk["key_ops"] = json!(uses);
+    jwk
+}
+
 impl Keys {
     pub fn new() -> Self {
         Self { secret: p256::SecretKey::random(&mut p256::elliptic_curve::rand_core::OsRng) }
     }
 
-    fn jwk(&self, text: &str, uses: &[&str]) -> Value {
-        let mut jwk: Value = serde_json::from_str(text).unwrap();
-        jwk["kid"] = json!("key-one");
-        jwk["alg"] = json!("ES256");
-        jwk["use"] = json!("sig");
-        jwk["key_ops"] = json!(uses);
-        jwk
-    }
-
     pub fn private(&self) -> Value {
-        json!([self.jwk(self.secret.to_jwk_string().as_str(), &["sign", "verify"]), oct()])
+        json!([jwk(self.secret.to_jwk_string().as_str(), &["sign", "verify"]), oct()])
     }
 
     pub fn jwks(&self) -> Value {
-        json!({"keys": [self.jwk(&self.secret.public_key().to_jwk_string(), &["verify"]), oct()]})
+        json!({"keys": [jwk(&self.secret.public_key().to_jwk_string(), &["verify"]), oct()]})
     }
 
     pub fn es256(&self, claims: &Value) -> String {

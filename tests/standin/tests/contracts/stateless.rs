@@ -131,6 +131,9 @@ async fn studio_refuses_what_breaks_its_contract_and_serves_else() {
     assert_eq!(failed(&served.report().await), Vec::<&str>::new());
 }
 
+/// Path, headers, status, error code.
+type Request<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, Option<&'a str>);
+
 const FUNCTIONS: &str = "
     CREATE ROLE functions_user LOGIN PASSWORD '{password}';
     CREATE ROLE functions_superuser LOGIN SUPERUSER PASSWORD '{password}';";
@@ -164,6 +167,9 @@ async fn edge_runtime_refuses_what_breaks_its_contract_and_judges_tokens_else() 
     std::fs::write(&index, "import * as jose from 'jsr:@panva/jose@6'").unwrap();
     runtime.refuses("main service").await;
     std::fs::write(&index, "import * as jose from './jose.js'").unwrap();
+    std::fs::write(main.join("jose.js"), "export * from 'npm:jose'").unwrap();
+    runtime.refuses("main service").await;
+    std::fs::write(main.join("jose.js"), "export const verify = 1").unwrap();
     runtime
         .needs(&[
             "JWT_SECRET",
@@ -197,7 +203,7 @@ async fn edge_runtime_refuses_what_breaks_its_contract_and_judges_tokens_else() 
         (bearer(keys.es256(&claims("authenticated"))), bearer(hs256("another secret", &claims("anon"))));
     let opaque = bearer(PUBLISHABLE.to_owned());
     let translated = legacy("anon");
-    let table: &[(&str, &[(&str, &str)], u16, Option<&str>)] = &[
+    let table: &[Request] = &[
         ("/hello/x", &[], 401, Some("UNAUTHORIZED_NO_AUTH_HEADER")),
         ("/hello/x", &[("authorization", &opaque)], 401, Some("UNAUTHORIZED_INVALID_JWT_FORMAT")),
         ("/hello/x", &[("authorization", &stranger)], 401, Some("UNAUTHORIZED_LEGACY_JWT")),

@@ -143,9 +143,9 @@ fn code(answer: &(u16, Value)) -> (u16, &str) {
 async fn objects_are_kept_under_the_caller_s_role(served: &Served, keys: &Keys) {
     let service = format!("Bearer {}", legacy("service_role"));
     let anon = format!("Bearer {}", legacy("anon"));
-    let mut ann = claims("authenticated");
-    ann["sub"] = json!("ann");
-    let ann = format!("Bearer {}", keys.es256(&ann));
+    let mut user = claims("authenticated");
+    user["sub"] = json!("ann");
+    let user = format!("Bearer {}", keys.es256(&user));
     let send = async |method: &str, path: &str, token: &str, body: Option<&Value>| {
         let headers: &[(&str, &str)] = if token.is_empty() { &[] } else { &[("authorization", token)] };
         served.send(method, path, headers, body).await
@@ -159,29 +159,29 @@ async fn objects_are_kept_under_the_caller_s_role(served: &Served, keys: &Keys) 
     assert_eq!(code(&send("POST", "/bucket", &service, Some(&bucket)).await), (400, "409"));
 
     let text = json!("hello");
-    assert_eq!(send("POST", "/object/files/ann/note.txt", &ann, Some(&text)).await.1["Key"], "files/ann/note.txt");
-    assert_eq!(code(&send("POST", "/object/files/ann/note.txt", &ann, Some(&text)).await), (400, "409"));
-    assert_eq!(send("PUT", "/object/files/ann/note.txt", &ann, Some(&json!("again"))).await.0, 200);
-    assert_eq!(code(&send("POST", "/object/files/bob/note.txt", &ann, Some(&text)).await), (400, "403"));
-    assert_eq!(code(&send("POST", "/object/none/ann/note.txt", &ann, Some(&text)).await), (400, "404"));
+    assert_eq!(send("POST", "/object/files/ann/note.txt", &user, Some(&text)).await.1["Key"], "files/ann/note.txt");
+    assert_eq!(code(&send("POST", "/object/files/ann/note.txt", &user, Some(&text)).await), (400, "409"));
+    assert_eq!(send("PUT", "/object/files/ann/note.txt", &user, Some(&json!("again"))).await.0, 200);
+    assert_eq!(code(&send("POST", "/object/files/bob/note.txt", &user, Some(&text)).await), (400, "403"));
+    assert_eq!(code(&send("POST", "/object/none/ann/note.txt", &user, Some(&text)).await), (400, "404"));
     for path in ["/object/files/ann/note.txt", "/object/authenticated/files/ann/note.txt"] {
-        assert_eq!(send("GET", path, &ann, None).await, (200, json!("again")));
+        assert_eq!(send("GET", path, &user, None).await, (200, json!("again")));
         assert_eq!(code(&send("GET", path, &anon, None).await), (400, "404"));
     }
     assert_eq!(code(&send("GET", "/object/public/files/ann/note.txt", "", None).await), (400, "404"));
     let (_, listed) = send("POST", "/object/list/files", &service, Some(&json!({"prefix": "ann"}))).await;
     assert_eq!(listed[0]["name"], "note.txt");
     assert_eq!(send("POST", "/object/list/files", &anon, Some(&json!({"prefix": ""}))).await.1, json!([]));
-    let (_, signed) = send("POST", "/object/sign/files/ann/note.txt", &ann, Some(&json!({"expiresIn": 60}))).await;
+    let (_, signed) = send("POST", "/object/sign/files/ann/note.txt", &user, Some(&json!({"expiresIn": 60}))).await;
     assert_eq!(send("GET", signed["signedURL"].as_str().unwrap(), "", None).await, (200, json!("again")));
     assert_eq!(send("PUT", "/bucket/files", &service, Some(&json!({"public": true}))).await.0, 200);
     assert_eq!(send("GET", "/object/public/files/ann/note.txt", "", None).await, (200, json!("again")));
     assert_eq!(code(&send("DELETE", "/bucket/files", &service, None).await), (400, "409"));
     let large = json!("x".repeat(1_000_001));
-    assert_eq!(code(&send("POST", "/object/files/ann/large", &ann, Some(&large)).await), (400, "413"));
-    let second = send("POST", "/object/files/ann/other.txt", &ann, Some(&text)).await;
+    assert_eq!(code(&send("POST", "/object/files/ann/large", &user, Some(&large)).await), (400, "413"));
+    let second = send("POST", "/object/files/ann/other.txt", &user, Some(&text)).await;
     assert_eq!(second.0, 200);
     let gone = json!({"prefixes": ["ann/other.txt"]});
     assert_eq!(send("DELETE", "/object/files", &anon, Some(&gone)).await.1, json!([]));
-    assert_eq!(send("DELETE", "/object/files", &ann, Some(&gone)).await.1[0]["name"], "ann/other.txt");
+    assert_eq!(send("DELETE", "/object/files", &user, Some(&gone)).await.1[0]["name"], "ann/other.txt");
 }
