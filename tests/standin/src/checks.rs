@@ -12,6 +12,9 @@ use serde_json::json;
 pub struct Outcome {
     pub check: String,
     pub ok: bool,
+    /// Whether the process must not serve without it.
+    #[serde(skip)]
+    needed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -27,16 +30,24 @@ impl Checks {
         Self { component, outcomes: Mutex::default() }
     }
 
-    /// Records the outcome, and gives the value of a check that passed.
+    /// Records the outcome of what the process cannot serve without, and gives the value of a check that passed.
     pub fn record<T>(&self, check: impl Into<String>, result: Result<T, impl Display>) -> Option<T> {
-        let check = check.into();
+        self.keep(check.into(), true, result)
+    }
+
+    /// Records the outcome of what the real component finds out only later: it ends nothing.
+    pub fn observe<T>(&self, check: impl Into<String>, result: Result<T, impl Display>) -> Option<T> {
+        self.keep(check.into(), false, result)
+    }
+
+    fn keep<T>(&self, check: String, needed: bool, result: Result<T, impl Display>) -> Option<T> {
         let (value, error) = match result {
             Ok(value) => (Some(value), None),
             Err(error) => (None, Some(error.to_string())),
         };
         let mut outcomes = self.outcomes.lock().unwrap();
         outcomes.retain(|outcome| outcome.check != check);
-        outcomes.push(Outcome { check, ok: error.is_none(), error });
+        outcomes.push(Outcome { check, ok: error.is_none(), needed, error });
         value
     }
 
@@ -66,7 +77,7 @@ impl Checks {
 
     /// Ends the process if a check failed so far, with one line for each that did.
     pub fn stop_at_failures(&self) {
-        let failures = self.failures();
+        let failures: Vec<Outcome> = self.failures().into_iter().filter(|outcome| outcome.needed).collect();
         for Outcome { check, error, .. } in &failures {
             eprintln!("{}", json!({"component": self.component, "check": check, "error": error}));
         }

@@ -190,12 +190,12 @@ fn check_routes(checks: &Checks, environment: &Environment, file: &Value) {
 async fn check_hosts(checks: &Checks, urls: Vec<String>) {
     for url in urls {
         let Ok(url) = url::Url::parse(&url) else {
-            checks.record("service URL", Err::<(), _>("is no URL"));
+            checks.observe("service URL", Err::<(), _>("is no URL"));
             continue;
         };
         let host = url.host_str().unwrap_or_default().to_owned();
         let found = tokio::net::lookup_host((host.as_str(), url.port_or_known_default().unwrap_or(80))).await;
-        checks.record(format!("host {host}"), found.map(drop).map_err(|error| error.to_string()));
+        checks.observe(format!("host {host}"), found.map(drop).map_err(|error| error.to_string()));
     }
 }
 

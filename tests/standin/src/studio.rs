@@ -130,7 +130,7 @@ impl Studio {
             Ok(answer) => answer,
             Err(_) if starting => return,
             Err(error) => {
-                self.checks.record("meta", Err::<(), _>(format!("does not answer: {}", error.without_url())));
+                self.checks.observe("meta", Err::<(), _>(format!("does not answer: {}", error.without_url())));
                 return;
             }
         };
@@ -157,7 +157,7 @@ impl Studio {
             Ok(answer) => Err(format!("answers {} to the service key", answer.status())),
             Err(error) => Err(format!("does not answer: {}", error.without_url())),
         };
-        self.checks.record("gateway", verdict);
+        self.checks.observe("gateway", verdict);
     }
 }
 

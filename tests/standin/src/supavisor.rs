@@ -122,7 +122,7 @@ async fn serve(checks: &Arc<Checks>, environment: &Environment, login: &PgConnec
         |name: &str, default: u16| environment.get(name).and_then(|value| port(value).ok()).unwrap_or(default);
     for port in [setting("PROXY_PORT_SESSION", 5432), setting("PROXY_PORT_TRANSACTION", 6543)] {
         let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await.map_err(|error| error.to_string());
-        let Some(listener) = checks.record(format!("listen on {port}"), listener) else { continue };
+        let Some(listener) = checks.observe(format!("listen on {port}"), listener) else { continue };
         tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     }
     let router = with_report(Router::new(), checks).fallback(move |request: Request| {

@@ -77,7 +77,7 @@ impl Auth {
                     _ => Err(format!("answers {status}")),
                 }
             };
-            self.checks.record(format!("template of {name}"), body.await);
+            self.checks.observe(format!("template of {name}"), body.await);
         }
     }
 

@@ -21,7 +21,7 @@ fn digest(cookie: &str) -> String {
 pub async fn answer(checks: &Arc<Checks>, address: IpAddr, cookie: &str) {
     for port in PORTS {
         let listener = TcpListener::bind((address, port)).await.map_err(|error| error.to_string());
-        let Some(listener) = checks.record(format!("listen on {port}"), listener) else { continue };
+        let Some(listener) = checks.observe(format!("listen on {port}"), listener) else { continue };
         let digest = digest(cookie);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -36,10 +36,10 @@ pub async fn ask(checks: &Checks, environment: &Environment, cookie: &str) {
     let Some(name) = environment.get("DNS_NODES").filter(|name| !name.is_empty()) else { return };
     let own: Option<IpAddr> = environment.get("POD_IP").and_then(|value| value.parse().ok());
     let found = tokio::net::lookup_host((name, 4369)).await;
-    let Some(found) = checks.record("DNS_NODES resolves", found.map_err(|error| error.to_string())) else { return };
+    let Some(found) = checks.observe("DNS_NODES resolves", found.map_err(|error| error.to_string())) else { return };
     for peer in found.map(|address| address.ip()).filter(|address| Some(*address) != own) {
         for port in PORTS {
-            checks.record(format!("peer {peer}:{port}"), greet(peer, port, &digest(cookie)).await);
+            checks.observe(format!("peer {peer}:{port}"), greet(peer, port, &digest(cookie)).await);
         }
     }
 }

@@ -39,7 +39,7 @@ pub async fn serve(settings: Settings, environment: Environment, checks: Arc<Che
         checks.record("seed", tenants.put(id, &tenant).await);
         checks.stop_at_failures();
         // Their failure is only logged by the real one too.
-        checks.record(format!("database of tenant {id}"), tenants::migrate(&tenant).await);
+        checks.observe(format!("database of tenant {id}"), tenants::migrate(&tenant).await);
     }
     if let Some(address) = environment.get("POD_IP").and_then(|value| value.parse().ok()) {
         peers::answer(&checks, address, &settings.cookie).await;
@@ -161,7 +161,7 @@ impl Realtime {
         if stored.is_none_or(|stored| stored["extensions"] != tenant["extensions"]) {
             // The real one logs a failure and goes on without a database; here it is told.
             let migrated = tenants::migrate(&tenant).await;
-            self.checks.record(format!("database of tenant {id}"), migrated.clone());
+            self.checks.observe(format!("database of tenant {id}"), migrated.clone());
             if let Err(error) = migrated {
                 return unprocessable(error);
             }

@@ -70,7 +70,7 @@ fn invalid(message: &str) -> Refused {
 impl Storage {
     /// What the real one never looks at, and what can only be right after its first start: reported, ends nothing.
     async fn look_around(&self) {
-        self.checks.record("bucket", self.settings.store.check().await);
+        self.checks.observe("bucket", self.settings.store.check().await);
         let [_, _, service] = &self.settings.roles;
         let question = "SELECT rolbypassrls OR EXISTS (SELECT FROM pg_policies WHERE schemaname = 'storage' AND $1 = ANY(roles)) \
             FROM pg_roles WHERE rolname = $1";
@@ -81,10 +81,10 @@ impl Storage {
             Ok(_) => Err("the service role has neither BYPASSRLS nor a policy".to_owned()),
             Err(error) => Err(database::explain(&error)),
         };
-        self.checks.record("row level security of the service role", verdict);
+        self.checks.observe("row level security of the service role", verdict);
         if let Some(url) = &self.settings.imgproxy {
             let asked = client(None).get(format!("{url}/health")).send().await;
-            self.checks.record("imgproxy", asked.map(drop).map_err(|error| error.without_url().to_string()));
+            self.checks.observe("imgproxy", asked.map(drop).map_err(|error| error.without_url().to_string()));
         }
     }
 
@@ -269,7 +269,7 @@ impl Storage {
     async fn forget(&self, objects: &[Value]) {
         for object in objects {
             let deleted = self.settings.store.delete(&self.key_of(object)).await;
-            self.checks.record("delete from the store", deleted);
+            self.checks.observe("delete from the store", deleted);
         }
     }
 
