@@ -74,8 +74,8 @@ impl Images {
         let catalogue = match &self.releases {
             None => Catalogue::default(),
             Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .map_err(|source| ConfigError::Read { file: file.clone(), source })?;
+                let text =
+                    std::fs::read_to_string(file).map_err(|source| ConfigError::Read { file: file.clone(), source })?;
                 // An empty file is an empty list.
                 let entries: Option<Vec<ReleaseEntry>> = serde_saphyr::from_str(&text)
                     .map_err(|error| ConfigError::Yaml { file: file.clone(), message: error.to_string() })?;

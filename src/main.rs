@@ -40,9 +40,10 @@ fn main() -> ExitCode {
         Command::Render { file } => {
             offline::render(&file).map(|text| print!("{text}")).map_err(|error| error.to_string())
         }
-        Command::Releases(images) => {
-            images.catalogue().map(|catalogue| print!("{}", offline::releases(&catalogue))).map_err(|error| error.to_string())
-        }
+        Command::Releases(images) => images
+            .catalogue()
+            .map(|catalogue| print!("{}", offline::releases(&catalogue)))
+            .map_err(|error| error.to_string()),
         Command::Version => {
             println!("supabase-operator {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -48,12 +48,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<'a> Pass<'a> {
-    pub fn new(
-        project: &'a SupabaseProject,
-        context: &'a Context,
-        identity: &'a Identity,
-        memory: &'a Memory,
-    ) -> Self {
+    pub fn new(project: &'a SupabaseProject, context: &'a Context, identity: &'a Identity, memory: &'a Memory) -> Self {
         let key = identity.key();
         let findings = Findings { rollouts: rollouts(&context.cluster, identity), ..Findings::default() };
         Self { project, context, identity, key, memory, findings, again: None }
@@ -167,12 +162,7 @@ impl<'a> Pass<'a> {
         check.proven(fingerprint)
     }
 
-    async fn apply(
-        &mut self,
-        plan: &Plan,
-        manifests: Vec<Manifest>,
-        remembered: &mut Remembered,
-    ) -> Result<(), Error> {
+    async fn apply(&mut self, plan: &Plan, manifests: Vec<Manifest>, remembered: &mut Remembered) -> Result<(), Error> {
         let kept = render::generated_names(self.identity);
         let last = remembered.status.as_ref().map(|(status, _)| status).or(self.project.status.as_ref());
         let in_waves = last.and_then(|status| status.release.as_deref()) != Some(plan.release.name.as_str());

@@ -72,10 +72,8 @@ async fn send(client: &Client, tenant: &Tenant, method: Method) -> Result<Status
     let key = EncodingKey::from_secret(tenant.api_secret.expose().as_bytes());
     let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
         .map_err(|_| failed("no token can be signed".to_owned()))?;
-    let mut request = client
-        .request(method.clone(), format!("{address}/api/tenants/{id}"))
-        .bearer_auth(token)
-        .timeout(REQUEST_LIMIT);
+    let mut request =
+        client.request(method.clone(), format!("{address}/api/tenants/{id}")).bearer_auth(token).timeout(REQUEST_LIMIT);
     if method == Method::PUT {
         request = request.header("content-type", "application/json").body(tenant.body.expose().to_owned());
     }

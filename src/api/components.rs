@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, EnvVar, LocalObjectReference, PodSecurityContext, ResourceRequirements, Toleration,
-    TopologySpreadConstraint,
+    EnvVar, LocalObjectReference, PodSecurityContext, ResourceRequirements, Toleration, TopologySpreadConstraint,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::SecretRef;
 
@@ -55,7 +55,8 @@ pub struct PodTemplate {
 
     /// Nodes and pods to run near to, or far from. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub affinity: Option<Affinity>,
+    #[schemars(schema_with = "any_object")]
+    pub affinity: Option<Value>,
 
     /// Taints of nodes that are tolerated. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -82,6 +83,12 @@ pub struct PodTemplate {
     /// Secrets to pull the image with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
+}
+
+/// An object whose fields are checked when the plan is made: spelled out in every component, the schema of an affinity
+/// would be most of the CRD.
+fn any_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
 /// What can be set for every component that a project can do without.

@@ -2,8 +2,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuthSpec, ComponentSpec, DatabaseSpec, FunctionsSpec, GatewaySpec, PoolerSpec, PostgrestSpec, RealtimeSpec, StorageApiSpec,
-    StorageSpec, StudioSpec, SupabaseProjectStatus, WorkloadSpec,
+    AuthSpec, ComponentSpec, DatabaseSpec, FunctionsSpec, GatewaySpec, PoolerSpec, PostgrestSpec, RealtimeSpec,
+    StorageApiSpec, StorageSpec, StudioSpec, SupabaseProjectStatus, WorkloadSpec,
 };
 
 /// A Supabase project: its API gateway and services on a PostgreSQL database and an S3 bucket.

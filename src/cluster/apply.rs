@@ -216,9 +216,8 @@ impl Cluster {
         manifests: impl Iterator<Item = &Manifest>,
         kept: &[ObjectName],
     ) -> Result<(), CallError> {
-        let wanted: HashSet<ObjectKey> = manifests
-            .map(|manifest| ObjectKey { kind: manifest.kind, name: manifest.name.to_string() })
-            .collect();
+        let wanted: HashSet<ObjectKey> =
+            manifests.map(|manifest| ObjectKey { kind: manifest.kind, name: manifest.name.to_string() }).collect();
         for (key, seen) in self.stores.objects(&identity.key()) {
             let ours = seen.owner.as_deref() == Some(identity.uid.as_str());
             let keep = wanted.contains(&key) || kept.iter().any(|name| name.as_str() == key.name);

@@ -56,11 +56,8 @@ impl Cluster {
         project: &ProjectKey,
         references: &References,
     ) -> Result<(Secrets, BTreeMap<String, Option<Digest>>), CallError> {
-        let key = |source, name: &String| SourceKey {
-            source,
-            namespace: project.namespace.clone(),
-            name: name.clone(),
-        };
+        let key =
+            |source, name: &String| SourceKey { source, namespace: project.namespace.clone(), name: name.clone() };
         let secret_keys = references.secrets.iter().map(|name| key(Source::Secret, name));
         let keys: Vec<SourceKey> =
             secret_keys.chain(references.config_maps.iter().map(|name| key(Source::ConfigMap, name))).collect();

@@ -48,7 +48,14 @@ impl Cluster {
     pub fn new(client: Client, stores: Arc<Stores>, leading: Leading, instance: Option<String>) -> Self {
         let reporter = Reporter { controller: MANAGER.to_owned(), instance };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, stores, secrets: SecretCache::default(), config_maps: ConfigMapCache::default(), recorder, leading }
+        Self {
+            client,
+            stores,
+            secrets: SecretCache::default(),
+            config_maps: ConfigMapCache::default(),
+            recorder,
+            leading,
+        }
     }
 
     pub fn is_leading(&self) -> bool {

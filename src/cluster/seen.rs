@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_rollout_with_an_old_pod_left_is_not_complete() {
-        let mut rollout = Rollout { wanted: 1, updated: 1, available: 1, total: 2, observed: true, ..Rollout::default() };
+        let mut rollout =
+            Rollout { wanted: 1, updated: 1, available: 1, total: 2, observed: true, ..Rollout::default() };
         assert!(!rollout.is_complete());
         rollout.total = 1;
         assert!(rollout.is_complete());

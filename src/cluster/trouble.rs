@@ -83,7 +83,11 @@ fn of_container(container: &ContainerStatus, migrating: bool) -> Option<(Reason,
     }
     let reason = if migrating { Reason::MigrationFailed } else { Reason::ComponentCrashing };
     let killed = ended.reason.as_deref() == Some("OOMKilled");
-    let how = if killed { "was killed for want of memory".to_owned() } else { format!("ended with code {}", ended.exit_code) };
+    let how = if killed {
+        "was killed for want of memory".to_owned()
+    } else {
+        format!("ended with code {}", ended.exit_code)
+    };
     let words = said(ended.message.as_ref());
     let said = if words.is_empty() { String::new() } else { format!("; it said: {words}") };
     Some((reason, format!("it {how} again and again{said}")))

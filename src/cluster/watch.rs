@@ -89,7 +89,13 @@ pub async fn start(client: &Client, scopes: &[Scope], stores: &Arc<Stores>, trig
         tokio::spawn(follow(secrets, config(REFERABLE_SECRETS), of_secrets, trigger.clone(), synced.clone()));
         let config_maps = api::<PartialObjectMeta<ConfigMap>>(client, scope);
         let of_config_maps = Metadata::new(sources(Source::ConfigMap));
-        tokio::spawn(follow(config_maps, config(REFERABLE_CONFIG_MAPS), of_config_maps, trigger.clone(), synced.clone()));
+        tokio::spawn(follow(
+            config_maps,
+            config(REFERABLE_CONFIG_MAPS),
+            of_config_maps,
+            trigger.clone(),
+            synced.clone(),
+        ));
         started += Kind::ALL.len() + 3;
     }
     // The sender lives in this function: waiting cannot fail.

@@ -1,6 +1,6 @@
 //! Auth (GoTrue). Facts: its `internal/conf/configuration.go`.
 
-use super::connection::{Driver, url};
+use super::connection::{Driver, database_authority, url};
 use super::{Command, Component, Configuration, Probes, Settings, Size, Stop, Workload};
 use crate::gateway::Upstream;
 use crate::plan::Plan;
@@ -31,8 +31,26 @@ pub static WORKLOAD: Workload = Workload {
 };
 
 fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
-    let mut config = Configuration::default();
-    config.authorities = plan.database.ca.is_some();
+    let mut config = Configuration { authorities: database_authority(plan).is_some(), ..Configuration::default() };
+    let external = format!("{}/auth/v1", plan.public_url);
+    config.set("GOTRUE_API_HOST", "0.0.0.0");
+    config.set("GOTRUE_API_PORT", WORKLOAD.port.to_string());
+    config.set("API_EXTERNAL_URL", &external);
+    config.set("GOTRUE_JWT_ISSUER", &external);
+    config.set("GOTRUE_JWT_AUD", "authenticated");
+    config.set("GOTRUE_JWT_DEFAULT_GROUP_NAME", "authenticated");
+    config.set("GOTRUE_JWT_ADMIN_ROLES", "service_role");
+    config.set("GOTRUE_JWT_EXP", "3600");
+    config.set("GOTRUE_SITE_URL", &plan.public_url);
+    config.set("GOTRUE_DB_DRIVER", "postgres");
+    config.set("GOTRUE_DB_NAMESPACE", "auth");
+    // Without it there is no limit.
+    config.set("GOTRUE_DB_MAX_POOL_SIZE", "10");
+    config.set("GOTRUE_DB_CLEANUP_ENABLED", "true");
+    // An absolute path replaces that of the external URL.
+    for kind in ["INVITE", "CONFIRMATION", "RECOVERY", "EMAIL_CHANGE"] {
+        config.set(&format!("GOTRUE_MAILER_URLPATHS_{kind}"), "/auth/v1/verify");
+    }
     config.set_secret("GOTRUE_DB_DATABASE_URL", &url(plan, credentials, Role::AuthAdmin, "postgres", Driver::Libpq));
     config.set_secret("GOTRUE_JWT_SECRET", &credentials.jwt_secret);
     config.set_secret("GOTRUE_JWT_KEYS", &credentials.signing_keys);

@@ -44,8 +44,16 @@ pub struct UserSecret {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mount {
     /// `content` rolls the pods when it changes.
-    ConfigMap { name: String, directory: String, content: Digest },
-    Claim { name: String, directory: String, sub_path: Option<String> },
+    ConfigMap {
+        name: String,
+        directory: String,
+        content: Digest,
+    },
+    Claim {
+        name: String,
+        directory: String,
+        sub_path: Option<String>,
+    },
 }
 
 impl Configuration {

@@ -8,8 +8,8 @@ use super::{
     Command, Component, Configuration, Content, Mount, Probes, Settings, Size, Stop, UserSecret, Workload, gateway,
 };
 use crate::gateway::Upstream;
-use crate::plan::{FunctionsSource, Plan};
 use crate::plan::keys::Credentials;
+use crate::plan::{FunctionsSource, Plan};
 use crate::sensitive::Sensitive;
 use crate::sql::Role;
 
@@ -57,11 +57,9 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     config.set_secret("SUPABASE_JWKS", &credentials.jwks);
     config.set_secret("SUPABASE_ANON_KEY", &credentials.anon_key);
     config.set_secret("SUPABASE_SERVICE_ROLE_KEY", &credentials.service_role_key);
-    config.set_secret(
-        "SUPABASE_DB_URL",
-        &url(plan, credentials, Role::FunctionsAdmin, "postgresql", Driver::Libpq),
-    );
-    config.user_secrets = plan.functions.secret.iter().map(|(name, digest)| UserSecret { name: name.clone(), digest: *digest }).collect();
+    config.set_secret("SUPABASE_DB_URL", &url(plan, credentials, Role::FunctionsAdmin, "postgresql", Driver::Libpq));
+    config.user_secrets =
+        plan.functions.secret.iter().map(|(name, digest)| UserSecret { name: name.clone(), digest: *digest }).collect();
     config.mounts = match &plan.functions.source {
         FunctionsSource::ConfigMaps(functions) => functions
             .iter()

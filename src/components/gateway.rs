@@ -23,7 +23,12 @@ pub static ENVOY: &Workload = &Workload {
     more_ports: &[],
     user: 101,
     // The data port, not the admin port: that one says ready without listeners and without routes.
-    probes: Probes { port: gateway::PORT, ready: gateway::READY_PATH, live: Some(gateway::READY_PATH), start_seconds: 60 },
+    probes: Probes {
+        port: gateway::PORT,
+        ready: gateway::READY_PATH,
+        live: Some(gateway::READY_PATH),
+        start_seconds: 60,
+    },
     command: Command::Program("/usr/local/bin/envoy", gateway::args),
     migration: None,
     writable: &[],
@@ -46,7 +51,12 @@ pub static KONG: &Workload = &Workload {
     port: gateway::PORT,
     more_ports: &[],
     user: 1001,
-    probes: Probes { port: gateway::PORT, ready: gateway::READY_PATH, live: Some(gateway::READY_PATH), start_seconds: 120 },
+    probes: Probes {
+        port: gateway::PORT,
+        ready: gateway::READY_PATH,
+        live: Some(gateway::READY_PATH),
+        start_seconds: 120,
+    },
     command: Command::Image,
     migration: None,
     writable: &[],

@@ -26,8 +26,8 @@ use crate::gateway::Upstream;
 use crate::plan::Plan;
 use crate::plan::keys::{Credentials, Purpose};
 use crate::tenants::Tenant;
-pub use connection::AUTHORITIES;
 pub use configuration::{Configuration, Content, Mount, UserSecret};
+pub use connection::AUTHORITIES;
 pub use gateway::{ENVOY, KONG};
 
 /// In the order in which conditions are listed.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::api::SupabaseProjectSpec;
 use crate::plan::names::ProjectName;
 use crate::plan::releases::Catalogue;
-use crate::render::Digest;
 use crate::reason::{Problem, Reason};
+use crate::render::Digest;
 use crate::sensitive::Sensitive;
 
 /// Data of one Secret.

@@ -13,9 +13,10 @@ mod settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Affinity, EnvVar, ResourceRequirements};
+use serde::Deserialize as _;
 
-use crate::api::{GatewayType, PodTemplate, SupabaseProject, SupabaseProjectSpec};
+use crate::api::{GatewayType, PodTemplate, SupabaseProject, SupabaseProjectSpec, WorkloadSpec};
 use crate::components::realtime::Limits;
 use crate::components::{COMPONENTS, Component, KONG, Workload, gateway};
 use crate::reason::{Problem, Reason};
@@ -90,6 +91,7 @@ pub struct WorkloadPlan {
     pub resources: ResourceRequirements,
     pub extra_env: Vec<EnvVar>,
     pub pod: PodTemplate,
+    pub affinity: Option<Affinity>,
 }
 
 /// What keeps a project from being planned, by what it is about. At least one is set.
@@ -120,11 +122,12 @@ pub fn plan(project: &SupabaseProject, inputs: &Inputs) -> Result<Plan, Blocked>
     let storage = settings::storage(spec.storage_api.as_ref());
     let database = endpoints::database(&spec.database, secrets, namespace);
     let bucket = endpoints::bucket(&spec.storage, secrets, namespace);
-    match (release, studio, functions, storage, database, bucket) {
-        (Ok(release), Ok(studio), Ok(functions), Ok(storage), Ok(database), Ok(bucket)) => Ok(Plan {
+    let workloads = release.clone().and_then(|release| workloads(spec, &release));
+    match (release, workloads, studio, functions, storage, database, bucket) {
+        (Ok(release), Ok(workloads), Ok(studio), Ok(functions), Ok(storage), Ok(database), Ok(bucket)) => Ok(Plan {
             project_id: spec.project_id.clone().unwrap_or_else(|| identity.name.to_string()),
             public_url: public_url(spec, &identity),
-            workloads: workloads(spec, &release),
+            workloads,
             postgrest: settings::postgrest(spec.postgrest.as_ref()),
             realtime: spec.realtime.clone().unwrap_or_default(),
             pooler: settings::pooler(spec.pooler.as_ref()),
@@ -136,8 +139,8 @@ pub fn plan(project: &SupabaseProject, inputs: &Inputs) -> Result<Plan, Blocked>
             studio,
             functions,
         }),
-        (release, studio, functions, storage, database, bucket) => Err(Blocked {
-            spec: release.err().or(studio.err()).or(functions.err()).or(storage.err()),
+        (release, workloads, studio, functions, storage, database, bucket) => Err(Blocked {
+            spec: release.err().or(workloads.err()).or(studio.err()).or(functions.err()).or(storage.err()),
             database: database.err(),
             storage: bucket.err(),
         }),
@@ -147,10 +150,8 @@ pub fn plan(project: &SupabaseProject, inputs: &Inputs) -> Result<Plan, Blocked>
 impl Plan {
     /// Login of the dashboard: the user's own, or one that is made.
     pub fn dashboard(&self, credentials: &Credentials) -> Login {
-        let made = || Login {
-            username: "supabase".to_owned(),
-            password: credentials.derived(Purpose::DashboardPassword),
-        };
+        let made =
+            || Login { username: "supabase".to_owned(), password: credentials.derived(Purpose::DashboardPassword) };
         self.studio.login.clone().unwrap_or_else(made)
     }
 
@@ -183,30 +184,42 @@ pub fn credentials(identity: &Identity, secrets: &Secrets) -> Result<Option<Cred
     }
 }
 
-fn workloads(spec: &SupabaseProjectSpec, release: &Release) -> BTreeMap<Component, WorkloadPlan> {
+fn workloads(spec: &SupabaseProjectSpec, release: &Release) -> Result<BTreeMap<Component, WorkloadPlan>, Problem> {
     let chosen = spec.gateway.as_ref().and_then(|gateway| gateway.type_);
     let kong = chosen == Some(GatewayType::Kong) || (chosen.is_none() && spec.kong.is_some());
-    let plan = |entry: &&'static Workload| {
-        let workload = if entry.component == Component::Gateway && kong { KONG } else { *entry };
+    let mut workloads = BTreeMap::new();
+    for entry in COMPONENTS {
+        let workload = if entry.component == Component::Gateway && kong { KONG } else { entry };
         let settings = (workload.settings)(spec);
-        let spec = settings.workload.cloned().unwrap_or_default();
-        let plan = WorkloadPlan {
-            workload,
-            image: spec.image.unwrap_or_else(|| release.image(workload).to_owned()),
-            replicas: spec.replicas.unwrap_or(1),
-            resources: spec.resources.unwrap_or_else(|| workload.resources()),
-            extra_env: spec.extra_env,
-            pod: spec.pod_template.unwrap_or_default(),
-        };
-        settings.enabled.then_some((workload.component, plan))
-    };
-    COMPONENTS.iter().filter_map(plan).collect()
+        if settings.enabled {
+            let spec = settings.workload.cloned().unwrap_or_default();
+            workloads.insert(workload.component, workload_plan(workload, spec, release)?);
+        }
+    }
+    Ok(workloads)
+}
+
+fn workload_plan(workload: &'static Workload, spec: WorkloadSpec, release: &Release) -> Result<WorkloadPlan, Problem> {
+    let pod = spec.pod_template.unwrap_or_default();
+    let affinity = pod.affinity.as_ref().map(Affinity::deserialize).transpose().map_err(|error| {
+        let message = format!("spec.{}.podTemplate.affinity is no affinity of a pod: {error}", workload.field);
+        Problem::new(Reason::SpecInvalid, message)
+    })?;
+    Ok(WorkloadPlan {
+        workload,
+        image: spec.image.unwrap_or_else(|| release.image(workload).to_owned()),
+        replicas: spec.replicas.unwrap_or(1),
+        resources: spec.resources.unwrap_or_else(|| workload.resources()),
+        extra_env: spec.extra_env,
+        affinity,
+        pod,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ComponentSpec, WorkloadSpec};
+    use crate::api::ComponentSpec;
     use crate::testing;
 
     #[test]

@@ -112,6 +112,8 @@ pub struct ReleaseEntry {
 pub enum CatalogueError {
     #[error("release {0:?} is listed twice; remove one")]
     Twice(String),
+    #[error("the name of release {0:?} must be a label value: at most 63 letters, digits, '-', '_' and '.'")]
+    Name(String),
     #[error("release {name:?} is based on {base:?}, which is not listed before it")]
     Base { name: String, base: String },
     #[error("release {name:?} has an image for {key:?}, which is no component; known are {}", COLUMNS.join(", "))]
@@ -145,10 +147,11 @@ impl Catalogue {
             if catalogue.find(&name).is_some() {
                 return Err(CatalogueError::Twice(name));
             }
+            if !is_label_value(&name) {
+                return Err(CatalogueError::Name(name));
+            }
             let based_on = match base {
-                Some(base) => {
-                    catalogue.find(&base).ok_or_else(|| CatalogueError::Base { name: name.clone(), base })?
-                }
+                Some(base) => catalogue.find(&base).ok_or_else(|| CatalogueError::Base { name: name.clone(), base })?,
                 None => Self::default().newest(),
             };
             let mut merged = based_on.images.clone();
@@ -184,9 +187,9 @@ impl Catalogue {
 
     /// Every image of every release, for `supabase-operator releases`: release, component, image.
     pub fn rows(&self) -> impl Iterator<Item = (&str, &'static str, &str)> {
-        self.releases.iter().flat_map(|release| {
-            release.images.iter().map(|(key, image)| (release.name.as_str(), *key, image.as_str()))
-        })
+        self.releases
+            .iter()
+            .flat_map(|release| release.images.iter().map(|(key, image)| (release.name.as_str(), *key, image.as_str())))
     }
 
     fn find(&self, name: &str) -> Option<Arc<Release>> {
@@ -207,18 +210,28 @@ impl Catalogue {
         let Some(release) = self.find(name) else {
             let known: Vec<&str> = self.names().collect();
             let known = known.join(", ");
-            let message = format!("spec.release: release {name:?} is not in this operator's catalogue; choose one of {known}, or add it to the chart's value releases");
+            let message = format!(
+                "spec.release: release {name:?} is not in this operator's catalogue; choose one of {known}, or add it to the chart's value releases"
+            );
             return Err(Problem::new(Reason::ReleaseUnknown, message));
         };
         let position = |name: &str| self.names().position(|known| known == name);
         if let (Some(running), Some(from)) = (running, running.and_then(position))
             && position(name).is_some_and(|to| to < from)
         {
-            let message = format!("spec.release: {name:?} is older than {running:?}, which this project runs; services cannot undo their migrations: choose {running:?} or a newer one");
+            let message = format!(
+                "spec.release: {name:?} is older than {running:?}, which this project runs; services cannot undo their migrations: choose {running:?} or a newer one"
+            );
             return Err(Problem::new(Reason::ReleaseOlder, message));
         }
         Ok(release)
     }
+}
+
+fn is_label_value(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    (1..=63).contains(&name.len()) && name.chars().all(inner) && name.starts_with(ends) && name.ends_with(ends)
 }
 
 /// The workloads that a catalogue has images for: the components, with both gateways.
@@ -268,6 +281,7 @@ mod tests {
         assert_eq!(release.images["studio"], "docker.io/supabase/studio:2026.07.07-sha-a6a04f2");
         for (wrong, said) in [
             (entry("v0.8.1", None, &[]), "listed twice"),
+            (entry("-x", None, &[]), "label value"),
             (entry("x", Some("y"), &[]), "not listed before"),
             (entry("x", None, &[("gotrue", "a:b")]), "no component"),
         ] {

@@ -44,7 +44,10 @@ pub fn storage(spec: Option<&StorageApiSpec>) -> Result<StorageSettings, Problem
     let file_size_limit = match limit {
         None => 50 * 1024 * 1024,
         Some(quantity) => bytes(quantity).ok_or_else(|| {
-            let message = format!("spec.storageApi.fileSizeLimit: {:?} is no whole number of bytes; write it as 52428800, 50Mi or 5G", quantity.0);
+            let message = format!(
+                "spec.storageApi.fileSizeLimit: {:?} is no whole number of bytes; write it as 52428800, 50Mi or 5G",
+                quantity.0
+            );
             Problem::new(Reason::SpecInvalid, message)
         })?,
     };
@@ -133,17 +136,14 @@ pub struct Function {
     pub content: Digest,
 }
 
-pub fn functions(
-    spec: Option<&FunctionsSpec>,
-    inputs: &Inputs,
-    namespace: &str,
-) -> Result<FunctionsSettings, Problem> {
+pub fn functions(spec: Option<&FunctionsSpec>, inputs: &Inputs, namespace: &str) -> Result<FunctionsSettings, Problem> {
     let spec = spec.cloned().unwrap_or_default();
     let secret = match &spec.secret_ref {
         None => None,
         Some(reference) => {
             let secret = SecretReader::open(&inputs.secrets, "spec.functions.secretRef", namespace, &reference.name)?;
-            let data: BTreeMap<_, _> = secret.data.keys.iter().map(|(key, value)| (key, STANDARD.encode(value))).collect();
+            let data: BTreeMap<_, _> =
+                secret.data.keys.iter().map(|(key, value)| (key, STANDARD.encode(value))).collect();
             Some((reference.name.clone(), Digest::of(&json!(data))))
         }
     };

@@ -28,7 +28,8 @@ use crate::plan::names::ObjectName;
 use crate::plan::{Identity, Plan};
 pub use digest::Digest;
 pub use metadata::{
-    COMPONENT_LABEL, MANAGED_BY, MANAGER, MIGRATION, MIGRATION_SUFFIX, PROJECT_LABEL, VERSION_LABEL, labels, owner_reference,
+    COMPONENT_LABEL, MANAGED_BY, MANAGER, MIGRATION, MIGRATION_SUFFIX, PROJECT_LABEL, VERSION_LABEL, labels,
+    owner_reference,
 };
 pub use secrets::generated;
 

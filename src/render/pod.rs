@@ -119,7 +119,7 @@ fn pod(part: &Part<'_>) -> PodSpec {
         enable_service_links: Some(false),
         security_context: Some(pod_security(part.workload().user, template.security_context)),
         volumes: Some(volumes::volumes(part)),
-        affinity: template.affinity,
+        affinity: part.settings.affinity.clone(),
         tolerations: list(template.tolerations),
         node_selector: some(template.node_selector),
         priority_class_name: template.priority_class_name,

@@ -47,9 +47,9 @@ pub fn select(
             selection.held.push(manifest);
             continue;
         }
-        let needed = manifest.migration.is_some_and(|needed| {
-            rollouts.get(&component).and_then(|rollout| rollout.migration) != Some(needed)
-        });
+        let needed = manifest
+            .migration
+            .is_some_and(|needed| rollouts.get(&component).and_then(|rollout| rollout.migration) != Some(needed));
         match manifest.kind {
             // What its Deployment runs with already need not be done again.
             Kind::Job if !needed => {}

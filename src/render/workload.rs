@@ -56,7 +56,10 @@ pub fn render(
     let mut manifests = vec![
         Manifest::new(Kind::ServiceAccount, name.clone(), &account)?,
         Manifest::new(Kind::Service, name.clone(), &service(&part))?,
-        Manifest { migration: migrated, ..Manifest::new(Kind::Deployment, name.clone(), &deployment(&part, migrated))? },
+        Manifest {
+            migration: migrated,
+            ..Manifest::new(Kind::Deployment, name.clone(), &deployment(&part, migrated))?
+        },
     ];
     if let Some((name, job)) = migration(&part, migrated) {
         manifests.push(Manifest { migration: migrated, ..Manifest::new(Kind::Job, name, &job)? });
@@ -117,10 +120,7 @@ fn deployment(part: &Part<'_>, migrated: Option<Digest>) -> Deployment {
     let component = part.workload().component;
     let mut metadata = part.meta();
     // Of the Deployment alone: on its pods a new release would restart what did not change.
-    metadata
-        .labels
-        .get_or_insert_default()
-        .insert(metadata::VERSION_LABEL.to_owned(), part.plan.release.name.clone());
+    metadata.labels.get_or_insert_default().insert(metadata::VERSION_LABEL.to_owned(), part.plan.release.name.clone());
     metadata.annotations = migrated.map(|digest| BTreeMap::from([(metadata::MIGRATION.to_owned(), digest.to_hex())]));
     let labels = metadata::labels(&part.plan.identity, Some(component));
     Deployment {
@@ -137,10 +137,7 @@ fn deployment(part: &Part<'_>, migrated: Option<Digest>) -> Deployment {
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
-            template: PodTemplateSpec {
-                metadata: Some(pod::metadata(part, labels)),
-                spec: Some(pod::serving(part)),
-            },
+            template: PodTemplateSpec { metadata: Some(pod::metadata(part, labels)), spec: Some(pod::serving(part)) },
             ..DeploymentSpec::default()
         },
         ..Deployment::default()
@@ -154,10 +151,8 @@ fn migration(part: &Part<'_>, marker: Option<Digest>) -> Option<(ObjectName, Job
     let mut labels = metadata::labels(&part.plan.identity, Some(component));
     // Not the component's own label: its Service would send requests to the Job's pod.
     labels.insert(metadata::COMPONENT_LABEL.to_owned(), format!("{}{}", component.name(), metadata::MIGRATION_SUFFIX));
-    let template = PodTemplateSpec {
-        metadata: Some(pod::metadata(part, labels)),
-        spec: Some(pod::migrating(part, command)),
-    };
+    let template =
+        PodTemplateSpec { metadata: Some(pod::metadata(part, labels)), spec: Some(pod::migrating(part, command)) };
     let content = Digest::of(&json!([template, marker.map(Digest::to_hex)]));
     let name = part.plan.identity.name.migration(component, content);
     let job = Job {

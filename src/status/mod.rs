@@ -74,7 +74,6 @@ impl Findings {
         let trouble = self.troubles.iter().find(|trouble| trouble.component == component.name());
         trouble.filter(|trouble| !serves || trouble.migrating)
     }
-
 }
 
 /// Status of one condition.
