@@ -147,8 +147,9 @@ async fn ask(client: &Client, gateway: &str, probe: &Probe<'_>) -> Result<(), Pr
         return Ok(());
     }
     let said: String = body.chars().take(200).collect();
+    let wanted = if got == *status { format!("with {contains:?} in it") } else { format!("{status}") };
     Err(Problem::new(
         Reason::GatewayRefused,
-        format!("{what}: {gateway}{path} answered {got} instead of {status}: {said}"),
+        format!("{what}: {gateway}{path} answered {got} instead of {wanted}: {said}"),
     ))
 }

@@ -165,7 +165,7 @@ impl Runtime {
     fn answer(&self, request: &Request) -> Response {
         let path = request.uri().path();
         if path == "/_internal/health" {
-            return answer(200, json!({"message": "ok", "standin": true}));
+            return answer(200, json!({"healthy": true, "standin": true}));
         }
         if self.verify
             && request.method() != Method::OPTIONS
