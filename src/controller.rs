@@ -47,8 +47,15 @@ pub struct Memory {
 #[derive(Default)]
 pub struct Remembered {
     pub applied: Applied,
-    /// The status that was last written, which a store may not show yet, and when.
-    pub status: Option<(SupabaseProjectStatus, Instant)>,
+    pub status: Option<Written>,
+}
+
+/// The status that was last written, which a store may not show yet.
+pub struct Written {
+    pub status: SupabaseProjectStatus,
+    pub at: Instant,
+    /// How long mere progress waits to be told after it.
+    pub interval: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use crate::bucket;
 use crate::checks::{Answer, DOUBTFUL, Question, STEADY, STEADY_BUCKET};
 use crate::cluster::{Change, ChangeCause, Cluster, Outcome, ProjectKey, Rollout, Trouble};
 use crate::components::{self, COMPONENTS, Component};
-use crate::controller::{Context, Error, Memory, Remembered};
+use crate::controller::{Context, Error, Memory, Remembered, Written};
 use crate::keyring;
 use crate::plan::inputs::{self, Inputs, Secrets};
 use crate::plan::keys::Credentials;
@@ -42,8 +42,10 @@ pub struct Pass<'a> {
     again: Option<Duration>,
 }
 
-/// Between two writes of a status that only tells of progress. What breaks or becomes ready is written at once.
+/// Between two writes of a status that only tells of progress, doubled from one to the next. What breaks or becomes ready
+/// is written at once.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+const LONGEST_PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
 /// For what no watch tells: a foreign object in our way may be gone.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -164,7 +166,8 @@ impl<'a> Pass<'a> {
 
     async fn apply(&mut self, plan: &Plan, manifests: Vec<Manifest>, remembered: &mut Remembered) -> Result<(), Error> {
         let kept = render::generated_names(self.identity);
-        let last = remembered.status.as_ref().map(|(status, _)| status).or(self.project.status.as_ref());
+        let written = remembered.status.as_ref().map(|written| &written.status);
+        let last = written.or(self.project.status.as_ref());
         let in_waves = last.and_then(|status| status.release.as_deref()) != Some(plan.release.name.as_str());
         let cluster = &self.context.cluster;
         let succeeded = cluster.stores.succeeded(&self.key);
@@ -258,7 +261,7 @@ impl<'a> Pass<'a> {
     /// The API server refused or did not answer.
     pub async fn report(&mut self, remembered: &mut Remembered) -> Result<(), Error> {
         let old = match &remembered.status {
-            Some((status, _)) => status.clone(),
+            Some(written) => written.status.clone(),
             None => self.project.status.clone().unwrap_or_default(),
         };
         // What a ready project's status says, and what an earlier instance of us wrote, is believed until there is an
@@ -273,18 +276,23 @@ impl<'a> Pass<'a> {
             return Ok(());
         }
         let news = status::transitions(&old, &new);
-        let elapsed = remembered.status.as_ref().map_or(PROGRESS_INTERVAL, |(_, written)| written.elapsed());
-        if news.is_empty() && elapsed < PROGRESS_INTERVAL {
-            self.look_again(PROGRESS_INTERVAL.saturating_sub(elapsed));
+        let wait = remembered.status.as_ref().map_or(Duration::ZERO, |written| {
+            written.interval.saturating_sub(written.at.elapsed())
+        });
+        if news.is_empty() && !wait.is_zero() {
+            self.look_again(wait);
             return Ok(());
         }
         self.context.cluster.write_status(self.identity, &new).await?;
+        let told = !news.is_empty();
         for condition in news {
             let kind = if condition.status == "True" { EventType::Normal } else { EventType::Warning };
             let note = format!("{}: {}", condition.type_, condition.message);
             self.context.cluster.tell(self.identity, kind, &condition.reason, &condition.type_, note).await;
         }
-        remembered.status = Some((new, Instant::now()));
+        let last = remembered.status.as_ref().filter(|_| !told).map(|written| written.interval * 2);
+        let interval = last.unwrap_or(PROGRESS_INTERVAL).min(LONGEST_PROGRESS_INTERVAL);
+        remembered.status = Some(Written { status: new, at: Instant::now(), interval });
         Ok(())
     }
 
