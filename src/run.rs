@@ -250,6 +250,7 @@ fn remains(metadata: ObjectMeta) -> SupabaseProject {
         database: DatabaseSpec { secret_ref: secret(), ssl_mode: None, ca_secret_ref: None },
         storage: StorageSpec { secret_ref: secret(), force_path_style: None, ca_secret_ref: None },
         gateway: None,
+        auth: None,
         postgrest: None,
         meta: None,
     };

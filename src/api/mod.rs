@@ -3,12 +3,14 @@
 //! Nothing else lives here. Defaults are resolved in [`crate::plan`], never written into the schema, so that a newer
 //! operator improves an old object and GitOps tools see no drift. Doc comments become `kubectl explain`.
 
+pub mod auth;
 mod components;
 mod database;
 mod project;
 mod status;
 mod storage;
 
+pub use auth::AuthSpec;
 pub use components::{ComponentSpec, PostgrestSpec};
 pub use database::{CaSecretRef, DatabaseSpec, SecretRef, SslMode};
 pub use project::{SupabaseProject, SupabaseProjectSpec};

@@ -1,7 +1,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{ComponentSpec, DatabaseSpec, PostgrestSpec, StorageSpec, SupabaseProjectStatus};
+use super::{AuthSpec, ComponentSpec, DatabaseSpec, PostgrestSpec, StorageSpec, SupabaseProjectStatus};
 
 /// A Supabase project: its API gateway and services on a PostgreSQL database and an S3 bucket.
 ///
@@ -61,6 +61,10 @@ pub struct SupabaseProjectSpec {
     /// The API gateway (Envoy): the only door to the project's services.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<ComponentSpec>,
+
+    /// Supabase Auth: sign-up, sign-in and sessions of your users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthSpec>,
 
     /// PostgREST: the REST API of the database.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 //!
 //! Pure: a component turns a [`Plan`] and the [`Credentials`] into configuration values.
 
+pub mod auth;
 pub mod gateway;
 mod meta;
 mod postgrest;
