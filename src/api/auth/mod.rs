@@ -6,6 +6,8 @@ mod limits;
 mod oauth;
 mod phone;
 mod security;
+#[cfg(test)]
+mod tests;
 mod webauthn;
 
 use kube::KubeSchema;
