@@ -276,9 +276,10 @@ impl<'a> Pass<'a> {
             return Ok(());
         }
         let news = status::transitions(&old, &new);
-        let wait = remembered.status.as_ref().map_or(Duration::ZERO, |written| {
-            written.interval.saturating_sub(written.at.elapsed())
-        });
+        let wait = remembered
+            .status
+            .as_ref()
+            .map_or(Duration::ZERO, |written| written.interval.saturating_sub(written.at.elapsed()));
         if news.is_empty() && !wait.is_zero() {
             self.look_again(wait);
             return Ok(());

@@ -157,7 +157,10 @@ fn the_middle_does_no_io() {
             for word in [
                 "async ",
                 ".await",
-                "Client",
+                "Client>",
+                "Client,",
+                "&Client",
+                "kube::Client",
                 "std::fs",
                 "std::env",
                 "Timestamp::now",

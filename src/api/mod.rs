@@ -3,7 +3,7 @@
 //! Nothing else lives here. Defaults are resolved in [`crate::plan`], never written into the schema, so that a newer
 //! operator improves an old object and GitOps tools see no drift. Doc comments become `kubectl explain`.
 
-mod auth;
+pub mod auth;
 mod components;
 mod database;
 mod project;

@@ -88,7 +88,7 @@ pub struct SupabaseProjectSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kong: Option<WorkloadSpec>,
 
-    /// Auth (GoTrue): sign-up, sign-in, tokens.
+    /// Supabase Auth (GoTrue): sign-up, sign-in and sessions of your users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthSpec>,
 

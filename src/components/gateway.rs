@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Command, Component, Configuration, Content, Probes, Settings, Size, Stop, Workload};
-use crate::gateway::{self, Address, Dashboard, Keys, Upstreams};
+use crate::gateway::{self, Address, Dashboard, Keys, Route, Upstreams};
 use crate::plan::keys::Credentials;
 use crate::plan::{Identity, Login, Plan};
 use crate::sensitive::Sensitive;
@@ -81,6 +81,12 @@ fn upstreams(plan: &Plan) -> Upstreams {
     workloads.filter_map(|workload| Some((workload.upstream?, address(workload)))).collect()
 }
 
+fn routes(plan: &Plan) -> Vec<Route> {
+    let mut routes = if plan.auth.has_oauth_server() { gateway::oauth_server_routes() } else { Vec::new() };
+    routes.extend(gateway::routes(&plan.project_id, &plan.public_url));
+    routes
+}
+
 fn keys(plan: &Plan, credentials: &Credentials) -> Keys {
     let one = |key: &Sensitive| vec![key.expose().to_owned()];
     let Login { username, password } = plan.dashboard(credentials);
@@ -97,9 +103,10 @@ fn keys(plan: &Plan, credentials: &Credentials) -> Keys {
 
 fn envoy(plan: &Plan, credentials: &Credentials) -> Configuration {
     let upstreams = upstreams(plan);
-    let routes = gateway::routes(&plan.project_id, &plan.public_url);
+    let routes = routes(plan);
     let files = gateway::files(&upstreams);
-    let routes_file = Sensitive::new(gateway::routes_file(&routes, &upstreams, &keys(plan, credentials)));
+    let routes_file =
+        Sensitive::new(gateway::routes_file(&routes, &upstreams, &keys(plan, credentials), &plan.auth.templates));
     Configuration {
         plain: files.into_iter().map(|(name, content)| (name.to_owned(), content)).collect(),
         plain_content: Content::Files(gateway::CONFIG_DIR),

@@ -3,7 +3,7 @@
 //!
 //! Pure: a component turns a [`Plan`] and the [`Credentials`] into configuration values.
 
-mod auth;
+pub mod auth;
 mod configuration;
 mod connection;
 mod functions;

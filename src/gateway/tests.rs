@@ -29,7 +29,7 @@ fn table() -> Vec<Route> {
 }
 
 fn host(upstreams: &Upstreams, keys: &Keys) -> Value {
-    let file: Value = serde_json::from_str(&routes_file(&table(), upstreams, keys)).unwrap();
+    let file: Value = serde_json::from_str(&routes_file(&table(), upstreams, keys, &Documents::new())).unwrap();
     file["resources"][0]["virtual_hosts"][0].clone()
 }
 
@@ -53,7 +53,7 @@ fn plain_files_hold_no_key_and_are_json() {
             assert!(secrets.iter().all(|secret| !content.contains(secret)), "{name}");
         }
     }
-    let rds = routes_file(&table(), &everything(), &keys());
+    let rds = routes_file(&table(), &everything(), &keys(), &Documents::new());
     assert!(rds.contains("sb_secret_1") && rds.contains("internal-service"));
     assert!(secrets[1..].iter().all(|secret| !files["lds.json"].contains(secret)));
 }
@@ -61,7 +61,10 @@ fn plain_files_hold_no_key_and_are_json() {
 #[test]
 fn output_is_deterministic() {
     assert_eq!(files(&everything()), files(&everything()));
-    assert_eq!(routes_file(&table(), &everything(), &keys()), routes_file(&table(), &everything(), &keys()));
+    assert_eq!(
+        routes_file(&table(), &everything(), &keys(), &Documents::new()),
+        routes_file(&table(), &everything(), &keys(), &Documents::new())
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::SupabaseProjectSpec;
+use crate::components::auth;
 use crate::plan::names::ProjectName;
 use crate::plan::releases::Catalogue;
 use crate::reason::{Problem, Reason};
@@ -53,6 +54,7 @@ pub fn references(name: &ProjectName, spec: &SupabaseProjectSpec) -> References 
     let dashboard = spec.studio.as_ref().and_then(|studio| studio.dashboard_basic_auth_secret_ref.as_ref());
     let functions = spec.functions.as_ref().and_then(|functions| functions.secret_ref.as_ref());
     secrets.extend([dashboard, functions].into_iter().flatten().map(|secret| secret.name.clone()));
+    secrets.extend(spec.auth.iter().flat_map(auth::references));
     secrets.sort();
     secrets.dedup();
     let functions = spec.functions.iter().flat_map(|functions| &functions.functions);

@@ -17,8 +17,9 @@ use k8s_openapi::api::core::v1::{Affinity, EnvVar, ResourceRequirements};
 use serde::Deserialize as _;
 
 use crate::api::{GatewayType, PodTemplate, SupabaseProject, SupabaseProjectSpec, WorkloadSpec};
+use crate::components::auth::AuthSettings;
 use crate::components::realtime::Limits;
-use crate::components::{COMPONENTS, Component, KONG, Workload, gateway};
+use crate::components::{self, COMPONENTS, Component, KONG, Workload, gateway};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
 pub use endpoints::{BucketEndpoint, DatabaseEndpoint};
@@ -74,6 +75,7 @@ pub struct Plan {
     pub bucket: BucketEndpoint,
     /// The components that the project has.
     pub workloads: BTreeMap<Component, WorkloadPlan>,
+    pub auth: AuthSettings,
     pub postgrest: PostgrestSettings,
     pub realtime: Limits,
     pub storage: StorageSettings,
@@ -120,27 +122,39 @@ pub fn plan(project: &SupabaseProject, inputs: &Inputs) -> Result<Plan, Blocked>
     let studio = settings::studio(spec, &identity, secrets);
     let functions = settings::functions(spec.functions.as_ref(), inputs, namespace);
     let storage = settings::storage(spec.storage_api.as_ref());
+    let (public_url, gateway_url) = (public_url(spec, &identity), gateway::internal_url(&identity));
+    let auth = spec.auth.clone().unwrap_or_default();
+    let auth = components::auth::settings(&auth, secrets, namespace, &public_url, &gateway_url);
     let database = endpoints::database(&spec.database, secrets, namespace);
     let bucket = endpoints::bucket(&spec.storage, secrets, namespace);
     let workloads = release.clone().and_then(|release| workloads(spec, &release));
-    match (release, workloads, studio, functions, storage, database, bucket) {
-        (Ok(release), Ok(workloads), Ok(studio), Ok(functions), Ok(storage), Ok(database), Ok(bucket)) => Ok(Plan {
-            project_id: spec.project_id.clone().unwrap_or_else(|| identity.name.to_string()),
-            public_url: public_url(spec, &identity),
-            workloads,
-            postgrest: settings::postgrest(spec.postgrest.as_ref()),
-            realtime: spec.realtime.clone().unwrap_or_default(),
-            pooler: settings::pooler(spec.pooler.as_ref()),
-            identity,
-            release,
-            database,
-            bucket,
-            storage,
-            studio,
-            functions,
-        }),
-        (release, workloads, studio, functions, storage, database, bucket) => Err(Blocked {
-            spec: release.err().or(workloads.err()).or(studio.err()).or(functions.err()).or(storage.err()),
+    match (release, workloads, auth, studio, functions, storage, database, bucket) {
+        (Ok(release), Ok(workloads), Ok(auth), Ok(studio), Ok(functions), Ok(storage), Ok(database), Ok(bucket)) => {
+            Ok(Plan {
+                project_id: spec.project_id.clone().unwrap_or_else(|| identity.name.to_string()),
+                public_url,
+                workloads,
+                auth,
+                postgrest: settings::postgrest(spec.postgrest.as_ref()),
+                realtime: spec.realtime.clone().unwrap_or_default(),
+                pooler: settings::pooler(spec.pooler.as_ref()),
+                identity,
+                release,
+                database,
+                bucket,
+                storage,
+                studio,
+                functions,
+            })
+        }
+        (release, workloads, auth, studio, functions, storage, database, bucket) => Err(Blocked {
+            spec: release
+                .err()
+                .or(workloads.err())
+                .or(auth.err())
+                .or(studio.err())
+                .or(functions.err())
+                .or(storage.err()),
             database: database.err(),
             storage: bucket.err(),
         }),
@@ -162,7 +176,8 @@ impl Plan {
     /// Every secret that the user gave, for those who must make sure that none is seen.
     pub fn secrets(&self) -> impl Iterator<Item = &Sensitive> {
         let given = [&self.database.password, &self.bucket.access_key_id, &self.bucket.secret_access_key];
-        given.into_iter().chain(self.studio.login.iter().map(|login| &login.password))
+        let login = self.studio.login.iter().map(|login| &login.password);
+        given.into_iter().chain(login).chain(self.auth.secret.values())
     }
 }
 

@@ -181,9 +181,14 @@ impl Drop for Gateway {
     }
 }
 
+/// A template of a mail, larger than what Envoy serves by default.
+pub fn documents() -> gateway::Documents {
+    gateway::Documents::from([("invite.html".to_owned(), format!("<p>{}</p>", "welcome ".repeat(1500)))])
+}
+
 pub fn routes_file(upstreams: &Upstreams, keys: &Keys) -> String {
     let table = gateway::routes("demo", "https://api.example.com/base");
-    gateway::routes_file(&table, upstreams, keys)
+    gateway::routes_file(&table, upstreams, keys, &documents())
 }
 
 fn publish_routes(layout: &Layout, routes: &str) {

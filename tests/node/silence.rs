@@ -83,8 +83,7 @@ async fn no_secret_value_leaves_its_secret() {
     let mut values: BTreeSet<String> = BTreeSet::from(["a-wrong-password-that-is-refused".to_owned()]);
     for secret in secrets.list(&ListParams::default()).await.unwrap() {
         for (key, value) in secret.data.unwrap_or_default() {
-            let public =
-                [
+            let public = [
                 "host",
                 "port",
                 "database",
@@ -113,7 +112,8 @@ async fn no_secret_value_leaves_its_secret() {
         "pods,deployments,replicasets,jobs,services,serviceaccounts,configmaps,events,supabaseprojects,endpointslices";
     let mut shown = kubectl(&["-n", &stack.namespace, "get", kinds, "-o", "json"]);
     shown.push_str(&kubectl(&["-n", OPERATOR_NAMESPACE, "logs", "deployment/supabase-operator", "--tail=-1"]));
-    for component in ["gateway", "auth", "postgrest", "realtime", "storage", "imgproxy", "meta", "studio", "functions"] {
+    for component in ["gateway", "auth", "postgrest", "realtime", "storage", "imgproxy", "meta", "studio", "functions"]
+    {
         shown.push_str(&kubectl(&[
             "-n",
             &stack.namespace,
