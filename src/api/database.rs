@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An existing PostgreSQL database.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = kube::core::Rule::new("(has(self.sslMode) && self.sslMode in ['verify-ca', 'verify-full']) == has(self.caSecretRef)").message("sslMode verify-ca and verify-full need caSecretRef, the CA that signed the server's certificate; the other modes use none"))]
 pub struct DatabaseSpec {
@@ -24,7 +24,7 @@ pub struct DatabaseSpec {
 }
 
 /// A Secret in the project's own namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
     /// Name of the Secret.
@@ -33,7 +33,7 @@ pub struct SecretRef {
 }
 
 /// A PEM bundle of CA certificates in a Secret of the project's own namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CaSecretRef {
     /// Name of the Secret.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::{CaSecretRef, SecretRef};
 
 /// An existing S3 bucket, or a place where the operator may create it.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StorageSpec {
     /// Secret in the project's namespace with the keys `endpoint` (a URL), `region`, `bucket`, `accessKeyId` and

@@ -4,7 +4,10 @@
 //! names the role of a request; RBAC compares it and refuses by default, because Envoy lets a
 //! request continue when a script fails.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha1::{Digest as _, Sha1};
 
 use super::{Access, Dashboard, Keys, Translation};
 
@@ -116,12 +119,11 @@ pub(super) fn keys(keys: &Keys) -> Value {
 /// The dashboard's user list. `None` when Envoy would refuse it, which would make it refuse the
 /// whole route configuration.
 pub(super) fn basic_auth(dashboard: &Dashboard) -> Option<Value> {
-    let Dashboard { username, password_sha1_base64: hash } = dashboard;
-    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    let digest = hash.strip_suffix('=')?;
-    if digest.len() != 27 || !digest.bytes().all(base64) {
+    let Dashboard { username, password } = dashboard;
+    if password.expose().is_empty() {
         return None;
     }
+    let hash = STANDARD.encode(Sha1::digest(password.expose()));
     if username.trim().is_empty() || username.chars().any(|c| c == ':' || c.is_control()) {
         return None;
     }

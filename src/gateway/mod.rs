@@ -18,7 +18,7 @@ use std::fmt;
 
 pub use envoy::{Layout, args, drain_command, files};
 pub use rds::routes_file;
-pub use routes::{Access, Match, Route, Timeouts, Translation, routes};
+pub use routes::{Access, Match, Route, Timeouts, Translation, oauth_server_routes, routes};
 
 /// The port of the gateway. Above 1024, so that no capability is needed.
 pub const PORT: u16 = 8000;
@@ -31,6 +31,8 @@ pub const READY_PATH: &str = "/_gateway/ready";
 pub const CONFIG_DIR: &str = "/etc/envoy";
 /// Where the Secret with [`ROUTES_FILE`] is mounted, as a directory.
 pub const SECRET_DIR: &str = "/etc/envoy-routes";
+/// Where documents of the gateway's own are served, by name.
+pub const DOCUMENTS_PATH: &str = "/_gateway/mail";
 /// The name of [`routes_file`] in its Secret.
 pub const ROUTES_FILE: &str = "rds.json";
 /// How long a draining gateway finishes requests, in seconds. The pod's
@@ -88,6 +90,9 @@ pub struct Address {
     pub port: u16,
 }
 
+/// HTML that the gateway serves by itself, by name: templates of mails, which Auth reads by HTTP only.
+pub type Documents = BTreeMap<String, String>;
+
 /// The services of the project. One without an address is not part of it: its routes answer 503.
 pub type Upstreams = BTreeMap<Upstream, Address>;
 
@@ -128,9 +133,7 @@ impl fmt::Debug for Keys {
 pub struct Dashboard {
     /// Without colon and control characters.
     pub username: String,
-    /// Standard base64 of the password's SHA-1, the only form that Envoy's filter knows. It is
-    /// unsalted: as secret as the password itself.
-    pub password_sha1_base64: String,
+    pub password: crate::sensitive::Sensitive,
 }
 
 impl fmt::Debug for Dashboard {

@@ -6,18 +6,21 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Access, Keys, Match, READY_PATH, Route, Translation, Upstreams, filters};
+use super::{Access, DOCUMENTS_PATH, Documents, Keys, Match, READY_PATH, Route, Translation, Upstreams, filters};
 
 /// The secret file: the routes and the keys. Envoy re-reads it when it changes; requests in
 /// flight and open websockets do not notice.
-pub fn routes_file(routes: &[Route], upstreams: &Upstreams, keys: &Keys) -> String {
+pub fn routes_file(routes: &[Route], upstreams: &Upstreams, keys: &Keys, documents: &Documents) -> String {
     let mut rendered = vec![ready()];
+    rendered.extend(documents.iter().map(|(name, html)| document(name, html)));
     rendered.extend(routes.iter().map(|route| render(route, upstreams, keys)));
     // Reached when a table has no row for `/`.
     rendered.push(answer(&json!({"prefix": "/"}), 404, "no route matched"));
     let table = json!({
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": "routes",
+        // What a document of the API's largest size needs, encoded as it may be.
+        "max_direct_response_body_size_bytes": 131_072,
         "virtual_hosts": [{
             "name": "project",
             "domains": ["*"],
@@ -47,6 +50,16 @@ fn ready() -> Value {
     json!({
         "match": {"path": READY_PATH},
         "direct_response": {"status": 200, "body": {"inline_string": "ready"}},
+        "metadata": filters::metadata(Access::Open, Translation::None),
+        "typed_per_filter_config": {filters::RBAC: filters::rbac(Access::Open)},
+    })
+}
+
+fn document(name: &str, html: &str) -> Value {
+    json!({
+        "match": {"path": format!("{DOCUMENTS_PATH}/{name}")},
+        "direct_response": {"status": 200, "body": {"inline_string": html}},
+        "response_headers_to_add": [set("content-type", "text/html; charset=utf-8")],
         "metadata": filters::metadata(Access::Open, Translation::None),
         "typed_per_filter_config": {filters::RBAC: filters::rbac(Access::Open)},
     })

@@ -171,6 +171,19 @@ fn auth(origin: &Origin<'_>) -> Vec<Route> {
     ]
 }
 
+/// What clients of Auth's own OAuth server ask without a key, where a project has one. These come before the table.
+pub fn oauth_server_routes() -> Vec<Route> {
+    use Access::Open;
+    use Upstream::Auth;
+    let discovery = "/auth/v1/.well-known/openid-configuration";
+    vec![
+        Route::segment("/auth/v1/oauth/authorize", Auth, Open).to("/oauth/authorize"),
+        Route::segment("/auth/v1/oauth/token", Auth, Open).to("/oauth/token"),
+        Route::segment("/auth/v1/oauth/userinfo", Auth, Open).to("/oauth/userinfo"),
+        Route::exact(discovery, Auth, Open).to("/.well-known/openid-configuration"),
+    ]
+}
+
 fn data() -> Vec<Route> {
     use Access::{Key, Service};
     use Upstream::Rest;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::components::Component;
+use crate::render::Digest;
 
 /// Name of a project: the first part of the name of everything that it owns.
 ///
@@ -52,6 +53,22 @@ impl ProjectName {
     /// Secret with what a trusted server needs.
     pub fn service_keys(&self) -> ObjectName {
         self.child("service-keys")
+    }
+
+    /// Secret with the dashboard's login.
+    pub fn dashboard(&self) -> ObjectName {
+        self.child("dashboard")
+    }
+
+    /// `ConfigMap` with the certificate authorities of database and bucket.
+    pub fn authorities(&self) -> ObjectName {
+        self.child("authorities")
+    }
+
+    /// Job that migrates a component's schema. A Job cannot be changed, so another content is another name.
+    pub fn migration(&self, component: Component, content: Digest) -> ObjectName {
+        let content = content.to_hex();
+        self.child(&format!("{}-{}", component.name(), content.get(..8).unwrap_or(&content)))
     }
 
     fn child(&self, suffix: &str) -> ObjectName {
@@ -107,6 +124,8 @@ mod tests {
             let project = ProjectName::parse(&name).unwrap();
             let mut children: Vec<_> = COMPONENTS.iter().map(|w| project.component(w.component)).collect();
             children.extend([project.jwt(), project.database_roles(), project.api_keys(), project.service_keys()]);
+            children.extend([project.dashboard(), project.authorities()]);
+            children.extend(COMPONENTS.iter().map(|w| project.migration(w.component, Digest::of_bytes(b"content"))));
             for child in children {
                 prop_assert!(child.as_str().len() <= 63);
                 prop_assert!(child.as_str().starts_with(&name));

@@ -13,22 +13,20 @@ pub enum Role {
     DashboardUser,
     /// PostgREST's login, which switches to one of the first three.
     Authenticator,
-    /// Realtime's login, by the name that its migrations expect. Upstream has it superuser; Realtime needs no more than
-    /// REPLICATION and the grants of `steps`.
-    Admin,
     AuthAdmin,
     StorageAdmin,
-    /// Owner of what Realtime makes for users; its migrations hand objects over to it.
+    /// Owner of what Realtime makes, and not a login.
     RealtimeAdmin,
-    /// The login of Edge Functions that open a database connection.
+    /// Realtime's login, by the name that its migrations expect. Upstream's is superuser; this one is not.
+    SupabaseAdmin,
     FunctionsAdmin,
+    /// Owner of the pooler's schema.
+    PoolerAdmin,
+    /// With which the pooler looks passwords up.
+    Pgbouncer,
     /// postgres-meta's login: manages what users make, without being superuser.
     MetaAdmin,
     ReadOnlyUser,
-    /// Owner of the schema `_supavisor`, in which Supavisor keeps its tenants.
-    PoolerAdmin,
-    /// By which Supavisor asks for the verifier of a client's password, and nothing else.
-    PgBouncer,
 }
 
 impl Role {
@@ -39,28 +37,28 @@ impl Role {
         Self::ServiceRole,
         Self::DashboardUser,
         Self::Authenticator,
-        Self::Admin,
         Self::AuthAdmin,
         Self::StorageAdmin,
         Self::RealtimeAdmin,
+        Self::SupabaseAdmin,
         Self::FunctionsAdmin,
+        Self::PoolerAdmin,
+        Self::Pgbouncer,
         Self::MetaAdmin,
         Self::ReadOnlyUser,
-        Self::PoolerAdmin,
-        Self::PgBouncer,
     ];
 
     /// Roles that log in, each with a password of its own.
     pub const LOGINS: &[Self] = &[
         Self::Authenticator,
-        Self::Admin,
         Self::AuthAdmin,
         Self::StorageAdmin,
+        Self::SupabaseAdmin,
         Self::FunctionsAdmin,
+        Self::PoolerAdmin,
+        Self::Pgbouncer,
         Self::MetaAdmin,
         Self::ReadOnlyUser,
-        Self::PoolerAdmin,
-        Self::PgBouncer,
     ];
 
     pub fn name(self) -> &'static str {
@@ -70,15 +68,15 @@ impl Role {
             Self::ServiceRole => "service_role",
             Self::DashboardUser => "dashboard_user",
             Self::Authenticator => "authenticator",
-            Self::Admin => "supabase_admin",
             Self::AuthAdmin => "supabase_auth_admin",
             Self::StorageAdmin => "supabase_storage_admin",
             Self::RealtimeAdmin => "supabase_realtime_admin",
+            Self::SupabaseAdmin => "supabase_admin",
             Self::FunctionsAdmin => "supabase_functions_admin",
+            Self::PoolerAdmin => "supabase_pooler_admin",
+            Self::Pgbouncer => "pgbouncer",
             Self::MetaAdmin => "supabase_meta_admin",
             Self::ReadOnlyUser => "supabase_read_only_user",
-            Self::PoolerAdmin => "supabase_pooler_admin",
-            Self::PgBouncer => "pgbouncer",
         }
     }
 
@@ -92,12 +90,11 @@ impl Role {
             Self::ServiceRole => "NOLOGIN INHERIT NOSUPERUSER BYPASSRLS",
             Self::DashboardUser => "NOLOGIN NOSUPERUSER",
             Self::Authenticator => "LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS",
-            // Its membership in `supabase_realtime_admin` must be inherited.
-            Self::Admin => "LOGIN INHERIT NOSUPERUSER NOCREATEROLE REPLICATION",
-            Self::AuthAdmin | Self::StorageAdmin | Self::FunctionsAdmin | Self::PoolerAdmin | Self::PgBouncer => {
+            Self::AuthAdmin | Self::StorageAdmin | Self::FunctionsAdmin | Self::PoolerAdmin | Self::Pgbouncer => {
                 "LOGIN NOINHERIT NOSUPERUSER NOCREATEROLE"
             }
             Self::RealtimeAdmin => "NOLOGIN NOINHERIT NOSUPERUSER NOREPLICATION",
+            Self::SupabaseAdmin => "LOGIN INHERIT NOSUPERUSER REPLICATION",
             Self::MetaAdmin => "LOGIN INHERIT NOSUPERUSER BYPASSRLS",
             Self::ReadOnlyUser => "LOGIN NOSUPERUSER BYPASSRLS",
         }

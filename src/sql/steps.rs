@@ -58,9 +58,9 @@ pub fn steps(passwords: &BTreeMap<Role, Sensitive>) -> Vec<Step> {
         sql("schemas", include_str!("steps/schemas.sql").to_owned()),
         sql("extensions", include_str!("steps/extensions.sql").to_owned()),
         sql("default-privileges", include_str!("steps/default_privileges.sql").to_owned()),
-        sql("pooler", include_str!("steps/pooler.sql").to_owned()),
         sql("publication", include_str!("steps/publication.sql").to_owned()),
         sql("probe", include_str!("steps/probe.sql").to_owned()),
+        sql("pooler", include_str!("steps/pooler.sql").to_owned()),
         sql("schema-reload", include_str!("steps/schema_reload.sql").to_owned()),
     ]
 }
@@ -124,15 +124,12 @@ fn roles() -> String {
     sql
 }
 
-/// Auth, Storage and Realtime grant to a role named `postgres`; where the administrator has another name it is made,
-/// without login. Realtime hands objects to `supabase_realtime_admin` and grants that role to others, and a function of
-/// it sets `log_min_messages`. Policies on Storage's and Realtime's tables are made by members of their owners.
+/// Auth and Realtime grant to a role named `postgres`; where the administrator has another name it is made, without login.
 const MEMBERSHIPS: &str = "\
 DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'postgres') THEN CREATE ROLE postgres NOLOGIN; END IF; END $$;
 GRANT anon, authenticated, service_role TO authenticator, supabase_storage_admin, supabase_realtime_admin;
 GRANT supabase_realtime_admin TO supabase_admin WITH ADMIN OPTION;
 GRANT SET ON PARAMETER log_min_messages TO supabase_realtime_admin;
-GRANT supabase_storage_admin, supabase_realtime_admin TO supabase_meta_admin;
 GRANT anon, authenticated, service_role, dashboard_user TO supabase_meta_admin;
 GRANT pg_read_all_data, pg_monitor, pg_signal_backend TO supabase_meta_admin;
 GRANT pg_read_all_data TO supabase_read_only_user;

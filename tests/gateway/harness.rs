@@ -46,7 +46,7 @@ pub fn keys() -> Keys {
         // The password is "secret".
         dashboard: Some(Dashboard {
             username: "admin".to_owned(),
-            password_sha1_base64: "5en6G6MezRroT3XKqkdPOmY/BfQ=".to_owned(),
+            password: supabase_operator::sensitive::Sensitive::new("secret"),
         }),
     }
 }
@@ -181,9 +181,14 @@ impl Drop for Gateway {
     }
 }
 
+/// A template of a mail, larger than what Envoy serves by default.
+pub fn documents() -> gateway::Documents {
+    gateway::Documents::from([("invite.html".to_owned(), format!("<p>{}</p>", "welcome ".repeat(1500)))])
+}
+
 pub fn routes_file(upstreams: &Upstreams, keys: &Keys) -> String {
     let table = gateway::routes("demo", "https://api.example.com/base");
-    gateway::routes_file(&table, upstreams, keys)
+    gateway::routes_file(&table, upstreams, keys, &documents())
 }
 
 fn publish_routes(layout: &Layout, routes: &str) {

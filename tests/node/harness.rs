@@ -121,13 +121,22 @@ impl Stack {
         apply(&project.to_string());
     }
 
-    /// Namespace, PostgreSQL, Secrets and a project that is Ready.
+    /// Namespace, PostgreSQL, Secrets and the smallest project, Ready.
     pub async fn ready(name: &str) -> Self {
+        Self::with(name, &plain_spec()).await
+    }
+
+    /// The same with every component.
+    pub async fn complete(name: &str) -> Self {
+        Self::with(name, &complete_spec()).await
+    }
+
+    async fn with(name: &str, spec: &Value) -> Self {
         let stack = Self::new(name).await;
         stack.postgres(None);
         stack.database_secret(&[]);
         stack.storage_secret(&[]);
-        stack.project(&plain_spec());
+        stack.project(spec);
         stack.wait_for("Ready", "True").await;
         stack
     }
@@ -148,7 +157,7 @@ impl Stack {
     /// Waits for a condition, and returns it.
     pub async fn wait_for(&self, type_: &str, status: &str) -> Condition {
         let what = format!("{type_}={status} in {}", self.namespace);
-        eventually(Duration::from_secs(120), &what, || async {
+        eventually(Duration::from_secs(240), &what, || async {
             self.condition(type_).await.filter(|condition| condition.status == status)
         })
         .await
@@ -214,7 +223,18 @@ impl Stack {
     }
 }
 
+/// The smallest project: gateway, REST API and postgres-meta. What is shown with it is true of every component, and a
+/// node of two cores runs several of them.
 pub fn plain_spec() -> Value {
+    let mut spec = complete_spec();
+    for component in ["auth", "realtime", "storageApi", "imgproxy", "studio", "functions"] {
+        spec[component] = json!({"enabled": false});
+    }
+    spec
+}
+
+/// Every component that a project has without being asked.
+pub fn complete_spec() -> Value {
     json!({
         "database": {"secretRef": {"name": "orders-postgres"}, "sslMode": "disable"},
         "storage": {"secretRef": {"name": "orders-s3"}},

@@ -10,10 +10,8 @@ BEGIN
   EXECUTE format('ALTER ROLE supabase_auth_admin IN DATABASE %I SET idle_in_transaction_session_timeout = %L', d, '60s');
   EXECUTE format('ALTER ROLE supabase_storage_admin IN DATABASE %I SET search_path = storage', d);
   EXECUTE format('ALTER ROLE supabase_meta_admin IN DATABASE %I SET search_path = "$user", public, extensions', d);
-  EXECUTE format('ALTER ROLE supabase_pooler_admin IN DATABASE %I SET search_path = _supavisor', d);
-  EXECUTE format('GRANT CONNECT ON DATABASE %I TO authenticator, supabase_admin, supabase_auth_admin, '
-                 'supabase_storage_admin, supabase_functions_admin, supabase_meta_admin, supabase_read_only_user, '
-                 'supabase_pooler_admin, pgbouncer', d);
-  -- Realtime's and Supavisor's migrations say CREATE SCHEMA IF NOT EXISTS, which asks for it even where the schema exists.
-  EXECUTE format('GRANT CREATE ON DATABASE %I TO supabase_admin, supabase_meta_admin, supabase_pooler_admin', d);
+  EXECUTE format('GRANT CONNECT ON DATABASE %I TO authenticator, supabase_auth_admin, supabase_storage_admin, '
+                 'supabase_admin, supabase_functions_admin, supabase_pooler_admin, pgbouncer, supabase_meta_admin, '
+                 'supabase_read_only_user', d);
+  EXECUTE format('GRANT CREATE ON DATABASE %I TO supabase_admin, supabase_realtime_admin, supabase_meta_admin', d);
 END $$;
