@@ -59,7 +59,7 @@ pub static KONG: &Workload = &Workload {
     },
     command: Command::Image,
     migration: None,
-    writable: &[],
+    writable: &[gateway::KONG_PREFIX],
     configuration: kong,
     // Each nginx worker holds the whole configuration and its Lua machine.
     size: Size { cpu: "100m", memory: "512Mi", memory_limit: "1Gi" },
@@ -116,6 +116,14 @@ fn envoy(plan: &Plan, credentials: &Credentials) -> Configuration {
     }
 }
 
-fn kong(_: &Plan, _: &Credentials) -> Configuration {
-    Configuration::default()
+fn kong(plan: &Plan, credentials: &Credentials) -> Configuration {
+    let keys = keys(plan, credentials);
+    let file = Sensitive::new(gateway::kong_file(&routes(plan), &upstreams(plan), &keys, &plan.auth.templates));
+    let variables = gateway::kong_environment();
+    Configuration {
+        plain: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        secret: BTreeMap::from([(gateway::KONG_FILE.to_owned(), file)]),
+        secret_content: Content::Files(gateway::KONG_DIR),
+        ..Configuration::default()
+    }
 }
