@@ -82,7 +82,8 @@ fn upstreams(plan: &Plan) -> Upstreams {
 }
 
 fn routes(plan: &Plan) -> Vec<Route> {
-    let mut routes = if plan.auth.has_oauth_server() { gateway::oauth_server_routes() } else { Vec::new() };
+    let oauth_server = plan.auth.has_oauth_server();
+    let mut routes = if oauth_server { gateway::oauth_server_routes(&plan.public_url) } else { Vec::new() };
     routes.extend(gateway::routes(&plan.project_id, &plan.public_url));
     routes
 }

@@ -6,8 +6,9 @@ use supabase_operator::sensitive::Sensitive;
 
 /// A table with everything that a project may have.
 pub fn table() -> Vec<Route> {
-    let mut table = gateway::oauth_server_routes();
-    table.extend(gateway::routes("demo", "https://api.example.com/base"));
+    let public_url = "https://api.example.com/base";
+    let mut table = gateway::oauth_server_routes(public_url);
+    table.extend(gateway::routes("demo", public_url));
     table
 }
 

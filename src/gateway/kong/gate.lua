@@ -2,6 +2,10 @@
 -- asking, and turns keys that no service understands into short internal JWTs. Before this text
 -- stand ROLES (a role for each key), JWTS (a JWT for each role) and ROWS (the table, by the names of
 -- the routes). Whatever is in none of them is refused, and an error is Kong's answer 500.
+--
+-- It all runs anew each time, and is no function that is returned once: Kong would call the text
+-- instead of that function for ever, should the first run of the text fail.
+-- https://github.com/Kong/kong/blob/3.9.1/kong/plugins/pre-function/_handler.lua
 
 local FORWARDED = {
   ["x-forwarded-host"] = "upstream_x_forwarded_host",
@@ -169,30 +173,28 @@ local function set_path(row)
   kong.service.request.set_path(path)
 end
 
-return function()
-  local route = kong.router.get_route()
-  local row = route and ROWS[route.name]
-  if row == nil then refuse(403, "This path is not available") end
-  if row.ready then exit(200, "ready", "text/plain") end
+local route = kong.router.get_route()
+local row = route and ROWS[route.name]
+if row == nil then refuse(403, "This path is not available") end
+if row.ready then exit(200, "ready", "text/plain") end
 
-  local request = kong.service.request
-  local headers = kong.request.get_headers(1000)
-  local query = kong.request.get_raw_query()
-  local key = value_of(headers, "apikey")
-  if key == nil or key == "" then key = query_key(query) end
-  local role = role_of(key)
-  judge(row.access, role)
+local request = kong.service.request
+local headers = kong.request.get_headers(1000)
+local query = kong.request.get_raw_query()
+local key = value_of(headers, "apikey")
+if key == nil or key == "" then key = query_key(query) end
+local role = role_of(key)
+judge(row.access, role)
 
-  request.clear_header("sb-api-key")
-  -- Only Realtime gives this header a meaning; user functions may have one of their own.
-  if row.mode ~= "functions" then request.clear_header("x-api-key") end
-  if row.mode ~= "realtime" then set_query(query, with_query_key(query, nil)) end
-  if row.access == "dashboard" then
-    for _, name in ipairs(OF_BASIC_AUTH) do request.clear_header(name) end
-  end
-  set_path(row)
-  set_headers(row, value_of(headers, "host"))
-  if row.mode ~= "none" then
-    translate(row.mode, key, role, value_of(headers, "authorization"), query)
-  end
+request.clear_header("sb-api-key")
+-- Only Realtime gives this header a meaning; user functions may have one of their own.
+if row.mode ~= "functions" then request.clear_header("x-api-key") end
+if row.mode ~= "realtime" then set_query(query, with_query_key(query, nil)) end
+if row.access == "dashboard" then
+  for _, name in ipairs(OF_BASIC_AUTH) do request.clear_header(name) end
+end
+set_path(row)
+set_headers(row, value_of(headers, "host"))
+if row.mode ~= "none" then
+  translate(row.mode, key, role, value_of(headers, "authorization"), query)
 end

@@ -133,10 +133,8 @@ impl<'a> File<'a> {
             route["priority"] = json!(count - number);
         }
         let consumers: Vec<Value> = self.users.into_iter().map(consumer).collect();
-        let gate = lua::chunk(
-            &[("ROLES", roles(keys)), ("JWTS", jwts(keys)), ("ROWS", Value::Object(self.gate))],
-            GATE,
-        );
+        let gate =
+            lua::chunk(&[("ROLES", roles(keys)), ("JWTS", jwts(keys)), ("ROWS", Value::Object(self.gate))], GATE);
         let answers = lua::chunk(&[("SAME_ORIGIN", Value::Object(self.same_origin))], ANSWERS);
         let file = json!({
             "_format_version": "3.0",
