@@ -277,7 +277,9 @@ impl Passage<'_> {
             headers.insert("access-control-expose-headers".to_owned(), exposed);
         } else if name.ends_with("-function") {
             let table = self.kong.lua.create_table().unwrap();
-            headers.iter().for_each(|(name, value)| table.set(name.as_str(), value.as_str()).unwrap());
+            for (name, value) in headers.iter() {
+                table.set(name.as_str(), value.as_str()).unwrap();
+            }
             self.request.set("response", &table).unwrap();
             self.lua("header_filter", config);
             *headers = table.pairs::<String, String>().map(Result::unwrap).collect();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::harness::{
-    OPERATOR_NAMESPACE, Stack, apply, eventually, kubectl, now, operator_metric, operator_requests, complete_spec, plain_spec, run,
+    OPERATOR_NAMESPACE, Stack, apply, complete_spec, eventually, kubectl, now, operator_metric, operator_requests,
+    plain_spec, run,
 };
 use super::silence::settle;
 

@@ -128,9 +128,9 @@ impl Stack {
     /// A second PostgreSQL, whose data goes with its pod.
     pub fn another_postgres(&self, name: &str) {
         let yaml = include_str!("../../examples/demo/postgres.yaml").replace("external", &self.namespace);
-        let serving = yaml.split("\n---\n").filter(|document| {
-            ["kind: Deployment", "kind: Service\n"].iter().any(|kind| document.contains(kind))
-        });
+        let serving = yaml
+            .split("\n---\n")
+            .filter(|document| ["kind: Deployment", "kind: Service\n"].iter().any(|kind| document.contains(kind)));
         for document in serving {
             let renamed = document
                 .replace("\n  name: postgres\n", &format!("\n  name: {name}\n"))

@@ -103,8 +103,11 @@ async fn what_is_one_project_s_opens_nothing_of_another_s() {
         stack.project(&spec);
     }
     another_project(&mut first, &spec);
-    let projects =
-        [Project::of(&first, "orders").await, Project::of(&first, "billing").await, Project::of(&second, "orders").await];
+    let projects = [
+        Project::of(&first, "orders").await,
+        Project::of(&first, "billing").await,
+        Project::of(&second, "orders").await,
+    ];
     for visited in &projects {
         for visitor in &projects {
             let own = visited.name == visitor.name;
@@ -125,7 +128,12 @@ async fn what_is_one_project_s_opens_nothing_of_another_s() {
                     let status = knock(visited, path, key, bearer.map(String::as_str)).await;
                     // Auth's settings are public to holders of a key, whoever they are signed in as; so is a channel.
                     let public = what == "user" && ["Auth", "Realtime"].contains(&door);
-                    assert!(public || !opened(status), "{door} of {}: {what} of {}: {status}", visited.name, visitor.name);
+                    assert!(
+                        public || !opened(status),
+                        "{door} of {}: {what} of {}: {status}",
+                        visited.name,
+                        visitor.name
+                    );
                 }
             }
         }

@@ -51,23 +51,23 @@ const LONGEST_MILLISECONDS: u32 = 2_147_483_646;
 /// The declarative configuration, for a Secret. It holds keys and the dashboard's password.
 pub fn kong_file(routes: &[Route], upstreams: &Upstreams, keys: &Keys, documents: &Documents) -> String {
     let mut file = File::default();
-    file.answer("ready".to_owned(), exactly(READY_PATH), None);
+    file.answer("ready", &exactly(READY_PATH), &[]);
     file.gate.insert("ready".to_owned(), json!({"ready": true}));
     for (number, (name, html)) in documents.iter().enumerate() {
         let path = format!("{DOCUMENTS_PATH}/{name}");
         let content = termination(200, "text/html; charset=utf-8", html);
-        file.answer(format!("document-{number}"), exactly(&path), Some(vec![content]));
+        file.answer(&format!("document-{number}"), &exactly(&path), &[content]);
     }
     for (number, route) in routes.iter().enumerate() {
         let name = format!("{number:02}-{}", route.upstream.cluster());
         match (verdict(route, upstreams, keys), upstreams.get(&route.upstream)) {
-            (Verdict::Forward { users }, Some(address)) => file.forward(name, route, address, users),
-            (Verdict::Forward { .. }, None) => file.refuse(name, expression(&route.path), 404, NO_ROUTE),
-            (Verdict::Refuse { status, message }, _) => file.refuse(name, expression(&route.path), status, &message),
+            (Verdict::Forward { users }, Some(address)) => file.forward(&name, route, address, users),
+            (Verdict::Forward { .. }, None) => file.refuse(&name, &expression(&route.path), 404, NO_ROUTE),
+            (Verdict::Refuse { status, message }, _) => file.refuse(&name, &expression(&route.path), status, &message),
         }
     }
     // Reached when a table has no row for `/`.
-    file.refuse("rest".to_owned(), expression(&Match::Prefix("/".to_owned())), 404, NO_ROUTE);
+    file.refuse("rest", &expression(&Match::Prefix("/".to_owned())), 404, NO_ROUTE);
     file.finish(keys)
 }
 
@@ -85,33 +85,33 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     /// A route without a service, which Kong would answer with an error of its own.
-    fn answer(&mut self, name: String, expression: String, plugins: Option<Vec<Value>>) {
-        let mut route = json!({"name": name, "expression": expression});
-        if let Some(plugins) = plugins {
-            route["plugins"] = Value::Array(plugins);
+    fn answer(&mut self, name: &str, expression: &str, plugins: &[Value]) {
+        let mut route =
+            Map::from_iter([("name".to_owned(), json!(name)), ("expression".to_owned(), json!(expression))]);
+        if !plugins.is_empty() {
+            route.insert("plugins".to_owned(), json!(plugins));
         }
-        self.routes.push(route);
+        self.routes.push(Value::Object(route));
     }
 
-    fn refuse(&mut self, name: String, expression: String, status: u16, message: &str) {
+    fn refuse(&mut self, name: &str, expression: &str, status: u16, message: &str) {
         let body = json!({"message": message}).to_string();
-        let plugins = vec![cors_plugin(), termination(status, "application/json", &body)];
-        self.answer(name, expression, Some(plugins));
+        self.answer(name, expression, &[cors_plugin(), termination(status, "application/json", &body)]);
     }
 
-    fn forward(&mut self, name: String, route: &Route, address: &Address, users: Option<&'a Dashboard>) {
+    fn forward(&mut self, name: &str, route: &Route, address: &Address, users: Option<&'a Dashboard>) {
         let mut plugins = Vec::new();
         if route.cors {
             plugins.push(cors_plugin());
         } else {
-            self.same_origin.insert(name.clone(), Value::Bool(true));
+            self.same_origin.insert(name.to_owned(), Value::Bool(true));
         }
         if users.is_some() {
             plugins.push(json!({"name": BASIC_AUTH, "config": {"hide_credentials": true}}));
         }
         self.users = self.users.or(users);
-        self.gate.insert(name.clone(), row(route));
-        self.services.push(service(&name, route, address));
+        self.gate.insert(name.to_owned(), row(route));
+        self.services.push(service(name, route, address));
         self.routes.push(json!({
             "name": name,
             "service": name,
