@@ -1,5 +1,5 @@
 //! A strict model of Kong 3.9: routing, the plugins in the order of their priorities, and what nginx sends to the
-//! service. The Lua of the file runs in a real LuaJIT (`pdk.lua`). Kong: `kong/runloop/handler.lua`, `kong/init.lua`,
+//! service. The Lua of the file runs in a real Lua interpreter (`pdk.lua`). Kong: `kong/runloop/handler.lua`, `kong/init.lua`,
 //! `kong/templates/nginx_kong.lua`, `handler.lua` of each plugin.
 
 use std::cell::RefCell;
@@ -15,14 +15,8 @@ use super::schema::{self, list};
 
 type Headers = BTreeMap<String, Vec<String>>;
 
-/// Kong runs plugins from the highest priority to the lowest.
-const PRIORITIES: [(&str, i32); 5] = [
-    ("pre-function", 1_000_000),
-    ("cors", 2000),
-    ("basic-auth", 1100),
-    ("request-termination", 2),
-    ("post-function", -1000),
-];
+/// By their priorities: 1000000, 2000, 1100, 2, -1000.
+const ORDER: [&str; 5] = ["pre-function", "cors", "basic-auth", "request-termination", "post-function"];
 
 pub struct Kong {
     file: Value,
@@ -148,12 +142,12 @@ impl Kong {
 impl Passage<'_> {
     /// A plugin of the route stands in for the global one of its name.
     fn plugins(&self) -> Vec<(&'static str, &Value)> {
-        PRIORITIES
-            .iter()
-            .filter_map(|(name, _)| {
-                let local = list(&self.route["plugins"]).find(|plugin| plugin["name"] == *name);
-                let global = list(&self.kong.file["plugins"]).find(|plugin| plugin["name"] == *name);
-                Some((*name, &local.or(global)?["config"]))
+        ORDER
+            .into_iter()
+            .filter_map(|name| {
+                let local = list(&self.route["plugins"]).find(|plugin| plugin["name"] == name);
+                let global = list(&self.kong.file["plugins"]).find(|plugin| plugin["name"] == name);
+                Some((name, &local.or(global)?["config"]))
             })
             .collect()
     }
@@ -167,17 +161,15 @@ impl Passage<'_> {
                 break;
             }
         }
-        let (seen, answer) = match self.exit.take() {
-            Some(answer) => (Value::Null, answer),
-            None => {
-                let headers = [("content-type", "text/plain"), ("access-control-allow-origin", "https://service")]
-                    .into_iter()
-                    .chain([("access-control-allow-credentials", "true")])
+        let (seen, (status, body, mut headers)) = if let Some(answer) = self.exit.take() {
+            (Value::Null, answer)
+        } else {
+            // A service that is generous to other origins.
+            let headers =
+                [("access-control-allow-origin", "https://service"), ("access-control-allow-credentials", "true")]
                     .map(|(name, value)| (name.to_owned(), value.to_owned()));
-                (self.proxy(ends_with_question_mark), (200, "echo".to_owned(), headers.collect()))
-            }
+            (self.proxy(ends_with_question_mark), (200, String::new(), headers.into()))
         };
-        let (status, body, mut headers) = answer;
         for (name, config) in &plugins {
             self.header_filter(name, config, &mut headers);
         }
