@@ -128,3 +128,30 @@ fn kong(plan: &Plan, credentials: &Credentials) -> Configuration {
         ..Configuration::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn either_gateway_has_the_keys_in_its_secret_alone() {
+        let credentials = testing::credentials();
+        for workload in [ENVOY, KONG] {
+            let config = (workload.configuration)(&testing::plan(), &credentials);
+            let secret: String = config.secret.values().map(Sensitive::expose).collect();
+            assert!(secret.contains(credentials.secret_key.expose()), "{}", workload.image_key);
+            for key in credentials.all() {
+                assert!(config.plain.values().all(|plain| !plain.contains(key.expose())), "{}", workload.image_key);
+            }
+        }
+    }
+
+    #[test]
+    fn a_component_that_a_project_lacks_has_no_upstream() {
+        let mut plan = testing::plan();
+        assert_eq!(upstreams(&plan).len(), 7);
+        plan.workloads.remove(&Component::Functions);
+        assert_eq!(upstreams(&plan).len(), 6);
+    }
+}

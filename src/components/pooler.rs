@@ -45,6 +45,8 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     config.set("CLUSTER_POSTGRES", "true");
     config.set("ERL_AFLAGS", "-proto_dist inet_tcp");
     config.set("DB_POOL_SIZE", "5");
+    // The image's own default is above the hard limit of many nodes.
+    config.set("RLIMIT_NOFILE", "4096");
     config.set("RELEASE_TMP", "/tmp");
     config.set("HOME", "/tmp");
     if let Some(authority) = database_authority(plan) {
