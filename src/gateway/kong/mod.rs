@@ -45,9 +45,6 @@ const POST_FUNCTION: &str = "post-function";
 /// Every plugin that the file names; Kong loads no other.
 const PLUGINS: [&str; 5] = [CORS, BASIC_AUTH, TERMINATION, PRE_FUNCTION, POST_FUNCTION];
 
-/// Of the first route; each one behind it has one less. Kong asks the highest first.
-const FIRST_PRIORITY: usize = 10_000;
-
 /// Kong has no word for "without limit"; this is the most that it takes.
 const LONGEST_MILLISECONDS: u32 = 2_147_483_646;
 
@@ -65,16 +62,16 @@ pub fn kong_file(routes: &[Route], upstreams: &Upstreams, keys: &Keys, documents
         let name = format!("{number:02}-{}", route.upstream.cluster());
         match (verdict(route, upstreams, keys), upstreams.get(&route.upstream)) {
             (Verdict::Forward { users }, Some(address)) => file.forward(&name, route, address, users),
-            (Verdict::Forward { .. }, None) => file.refuse(&name, &route.path, 404, NO_ROUTE),
-            (Verdict::Refuse { status, message }, _) => file.refuse(&name, &route.path, status, &message),
+            (Verdict::Forward { .. }, None) => file.refuse(&name, &expression(&route.path), 404, NO_ROUTE),
+            (Verdict::Refuse { status, message }, _) => file.refuse(&name, &expression(&route.path), status, &message),
         }
     }
     // Reached when a table has no row for `/`.
-    file.refuse("rest", &Match::Prefix("/".to_owned()), 404, NO_ROUTE);
+    file.refuse("rest", &expression(&Match::Prefix("/".to_owned())), 404, NO_ROUTE);
     file.finish(keys)
 }
 
-/// The parts of the file.
+/// The parts of the file. Routes are in the order of the table until [`File::finish`] makes priorities of it.
 #[derive(Default)]
 struct File<'a> {
     routes: Vec<Value>,
@@ -87,19 +84,19 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    fn priority(&self) -> usize {
-        FIRST_PRIORITY.saturating_sub(self.routes.len())
-    }
-
-    /// A route without a service.
+    /// A route without a service, which Kong would answer with an error of its own.
     fn answer(&mut self, name: &str, expression: &str, plugins: &[Value]) {
-        let priority = self.priority();
-        self.routes.push(json!({"name": name, "expression": expression, "priority": priority, "plugins": plugins}));
+        let mut route =
+            Map::from_iter([("name".to_owned(), json!(name)), ("expression".to_owned(), json!(expression))]);
+        if !plugins.is_empty() {
+            route.insert("plugins".to_owned(), json!(plugins));
+        }
+        self.routes.push(Value::Object(route));
     }
 
-    fn refuse(&mut self, name: &str, path: &Match, status: u16, message: &str) {
+    fn refuse(&mut self, name: &str, expression: &str, status: u16, message: &str) {
         let body = json!({"message": message}).to_string();
-        self.answer(name, &expression(path), &[cors_plugin(), termination(status, "application/json", &body)]);
+        self.answer(name, expression, &[cors_plugin(), termination(status, "application/json", &body)]);
     }
 
     fn forward(&mut self, name: &str, route: &Route, address: &Address, users: Option<&'a Dashboard>) {
@@ -115,11 +112,9 @@ impl<'a> File<'a> {
         self.users = self.users.or(users);
         self.gate.insert(name.to_owned(), row(route));
         self.services.push(service(name, route, address));
-        let priority = self.priority();
         self.routes.push(json!({
             "name": name,
             "service": name,
-            "priority": priority,
             "expression": expression(&route.path),
             // The gate rewrites paths, also those that are not just shorter.
             "strip_path": false,
@@ -131,7 +126,12 @@ impl<'a> File<'a> {
         }));
     }
 
-    fn finish(self, keys: &Keys) -> String {
+    fn finish(mut self, keys: &Keys) -> String {
+        let count = self.routes.len();
+        for (number, route) in self.routes.iter_mut().enumerate() {
+            // The highest priority is asked first.
+            route["priority"] = json!(count - number);
+        }
         let consumers: Vec<Value> = self.users.into_iter().map(consumer).collect();
         let gate =
             lua::chunk(&[("ROLES", roles(keys)), ("JWTS", jwts(keys)), ("ROWS", Value::Object(self.gate))], GATE);
