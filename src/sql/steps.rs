@@ -131,6 +131,8 @@ GRANT anon, authenticated, service_role TO authenticator, supabase_storage_admin
 GRANT supabase_realtime_admin TO supabase_admin WITH ADMIN OPTION;
 GRANT SET ON PARAMETER log_min_messages TO supabase_realtime_admin;
 GRANT anon, authenticated, service_role, dashboard_user TO supabase_meta_admin;
+-- Who makes policies on the tables of Storage and Realtime must be a member of their owners.
+GRANT supabase_storage_admin, supabase_realtime_admin TO supabase_meta_admin;
 GRANT pg_read_all_data, pg_monitor, pg_signal_backend TO supabase_meta_admin;
 GRANT pg_read_all_data TO supabase_read_only_user;
 ";

@@ -13,5 +13,5 @@ BEGIN
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO authenticator, supabase_auth_admin, supabase_storage_admin, '
                  'supabase_admin, supabase_functions_admin, supabase_pooler_admin, pgbouncer, supabase_meta_admin, '
                  'supabase_read_only_user', d);
-  EXECUTE format('GRANT CREATE ON DATABASE %I TO supabase_admin, supabase_realtime_admin, supabase_meta_admin', d);
+  EXECUTE format('GRANT CREATE ON DATABASE %I TO supabase_admin, supabase_pooler_admin, supabase_realtime_admin, supabase_meta_admin', d);
 END $$;
