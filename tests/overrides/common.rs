@@ -43,9 +43,7 @@ fn of_workload(fields: &Fields) -> Vec<Case> {
     };
     let label = name.strip_prefix("orders-").unwrap();
     let own = json!({"matchLabels": {"supabase-operator.dev/project": "orders", "app.kubernetes.io/component": label}});
-    let spread = |selector: Value| {
-        json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}])
-    };
+    let spread = |selector: Value| json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}]);
     let spread_at = "/spec/template/spec/topologySpreadConstraints";
     let spread_case = |value: Value, expected: Value| Case {
         base: fields.base.to_owned(),
@@ -62,10 +60,18 @@ fn of_workload(fields: &Fields) -> Vec<Case> {
     let migrated = fields.migrates.then(|| place("Deployment", name, MIGRATION, Expected::Other));
     let pod = "/spec/template/spec";
     vec![
-        with(verbatim(fields, "image", &format!("{CONTAINER}/image"), "registry.example.com/other@sha256:00"), migrated),
+        with(
+            verbatim(fields, "image", &format!("{CONTAINER}/image"), "registry.example.com/other@sha256:00"),
+            migrated,
+        ),
         replicas(0),
         with(replicas(3), [place("PodDisruptionBudget", name, "", Expected::New)]),
-        verbatim(fields, "resources", &format!("{CONTAINER}/resources"), "{requests: {cpu: 7m}, limits: {memory: 77Mi}}"),
+        verbatim(
+            fields,
+            "resources",
+            &format!("{CONTAINER}/resources"),
+            "{requests: {cpu: 7m}, limits: {memory: 77Mi}}",
+        ),
         of_pods(
             fields,
             "extraEnv",
@@ -91,7 +97,7 @@ fn of_workload(fields: &Fields) -> Vec<Case> {
             fields,
             "podTemplate.annotations",
             "/spec/template/metadata/annotations/example.com~1scrape",
-            "{example.com/scrape: 'yes', supabase-operator.dev/config-hash: stolen}",
+            "{example.com/scrape: 'yes'}",
             Expected::Is("yes".into()),
         ),
         verbatim(fields, "podTemplate.affinity", &format!("{pod}/affinity"), affinity),
@@ -123,7 +129,12 @@ fn enabled(fields: &Fields) -> Case {
     let path = format!("{field}.enabled");
     if field == "pooler" {
         let made = objects(&case("{}", &path, "true", Vec::new()).after());
-        return case("{}", &path, "true", owned(&made, name).map(|kind| place(kind, name, "", Expected::New)).collect());
+        return case(
+            "{}",
+            &path,
+            "true",
+            owned(&made, name).map(|kind| place(kind, name, "", Expected::New)).collect(),
+        );
     }
     let base = if field == "meta" { "{studio: {enabled: false}}" } else { "{}" };
     let before = objects(&case(base, &path, "true", Vec::new()).after());
@@ -131,11 +142,21 @@ fn enabled(fields: &Fields) -> Case {
     let gateway = |file: &str| {
         let forgets = Expected::Forgets(format!("\"{name}\""));
         let kind = if file == "rds.json" { "Secret" } else { "ConfigMap" };
-        place(kind, "orders-gateway", &format!("/data/{file}"), if kind == "Secret" { Expected::Other } else { forgets })
+        place(
+            kind,
+            "orders-gateway",
+            &format!("/data/{file}"),
+            if kind == "Secret" { Expected::Other } else { forgets },
+        )
     };
     match field {
         "imgproxy" => {
-            places.push(place("ConfigMap", "orders-storage", "/data/IMAGE_TRANSFORMATION_ENABLED", Expected::Is("false".into())));
+            places.push(place(
+                "ConfigMap",
+                "orders-storage",
+                "/data/IMAGE_TRANSFORMATION_ENABLED",
+                Expected::Is("false".into()),
+            ));
             places.push(place("ConfigMap", "orders-storage", "/data/IMGPROXY_URL", Expected::Gone));
         }
         _ => places.extend([gateway("cds.json"), gateway("rds.json")]),
@@ -155,6 +176,15 @@ fn enabled(fields: &Fields) -> Case {
 fn every_common_field_changes_its_place_and_nothing_else() {
     let said: String = cases().iter().map(Case::check).collect();
     assert!(said.is_empty(), "\n{said}");
+}
+
+#[test]
+fn the_operator_s_annotations_cannot_be_replaced() {
+    let stolen = "{supabase-operator.dev/config-hash: stolen, supabase-operator.dev/secret-hash: stolen}";
+    for field in ["auth", "realtime", "functions"] {
+        let said = case("{}", &format!("{field}.podTemplate.annotations"), stolen, Vec::new()).check();
+        assert!(said.is_empty(), "{said}");
+    }
 }
 
 /// What the container sees: of two variables of one name the later source wins, and `env` over all of `envFrom`.
@@ -183,10 +213,15 @@ fn a_variable_of_the_user_s_replaces_the_operator_s_of_that_name() {
         let path = format!("{}.extraEnv", fields.field);
         let kinds = if fields.migrates { &["Deployment", "Job"][..] } else { &["Deployment"] };
         for kind in kinds {
-            let before = environment(&objects(&case(fields.base, "projectId", "orders", Vec::new()).after()), kind, &fields.name);
+            let before = environment(
+                &objects(&case(fields.base, "projectId", "orders", Vec::new()).after()),
+                kind,
+                &fields.name,
+            );
             for name in before.keys().filter(|name| before[*name].is_object()).chain(before.keys().next()) {
                 let value = format!("[{{name: {name}, value: replaced}}]");
-                let after = environment(&objects(&case(fields.base, &path, &value, Vec::new()).after()), kind, &fields.name);
+                let after =
+                    environment(&objects(&case(fields.base, &path, &value, Vec::new()).after()), kind, &fields.name);
                 let mut wanted = before.clone();
                 wanted.insert(name.clone(), "replaced".into());
                 assert_eq!(after, wanted, "{path} {name}");

@@ -1,7 +1,7 @@
 //! The fields of a project, and those that only one component has.
 
 use serde_json::Value;
-use supabase_operator::components::{COMPONENTS, ENVOY, KONG};
+use supabase_operator::components::{COMPONENTS, KONG};
 use supabase_operator::plan::releases::Catalogue;
 
 use super::change::{Case, Expected, Place, case, place};
@@ -17,9 +17,8 @@ fn config<const N: usize>(name: &str, entries: [(&str, &str); N]) -> Vec<Place> 
 
 /// Parts of entries of Secrets.
 fn secret<const N: usize>(part: &str, entries: [(&str, &str); N]) -> Vec<Place> {
-    let entry = |(name, key): (&str, &str)| {
-        place("Secret", name, &format!("/data/{key}"), Expected::Mentions(part.to_owned()))
-    };
+    let entry =
+        |(name, key): (&str, &str)| place("Secret", name, &format!("/data/{key}"), Expected::Mentions(part.to_owned()));
     entries.map(entry).into()
 }
 
@@ -42,7 +41,10 @@ const POOLER: &str = "pooler: {enabled: true}";
 const SETTINGS: &str = "extensions/0/settings";
 
 pub fn cases() -> Vec<Case> {
-    [project(), database(), tls(), storage(), gateway(), services(), functions(), vec![release()]].into_iter().flatten().collect()
+    [project(), database(), tls(), storage(), gateway(), services(), functions(), vec![release()]]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn project() -> Vec<Case> {
@@ -79,7 +81,12 @@ fn database() -> Vec<Case> {
     let places = [
         endpoint(
             "database",
-            [("host", host.into()), ("port", 6543.into()), ("database", "other".into()), ("password", "other-password".into())],
+            [
+                ("host", host.into()),
+                ("port", 6543.into()),
+                ("database", "other".into()),
+                ("password", "other-password".into()),
+            ],
         ),
         config("orders-postgrest", [("PGHOST", host), ("PGPORT", "6543"), ("PGDATABASE", "other")]),
         config("orders-realtime", [("DB_HOST", host), ("DB_PORT", "6543"), ("DB_NAME", "other")]),
@@ -89,7 +96,11 @@ fn database() -> Vec<Case> {
         tenant("orders-pooler", [("db_host", host.into()), ("db_port", 6543.into()), ("db_database", "other".into())]),
         tenant(
             "orders-realtime",
-            [(&settings("db_host"), host.into()), (&settings("db_port"), "6543".into()), (&settings("db_name"), "other".into())],
+            [
+                (&settings("db_host"), host.into()),
+                (&settings("db_port"), "6543".into()),
+                (&settings("db_name"), "other".into()),
+            ],
         ),
     ];
     vec![case(&format!("{{{POOLER}}}"), "database.secretRef", "{name: other-postgres}", places.concat())]
@@ -105,7 +116,7 @@ fn rolled(names: &[(&'static str, &str)]) -> Vec<Place> {
 }
 
 /// Who verifies the database.
-const VERIFIERS: [(&str, &str); 9] = [
+const VERIFIERS: [(&str, &str); 10] = [
     ("Deployment", "orders-auth"),
     ("Job", "orders-auth"),
     ("Deployment", "orders-postgrest"),
@@ -113,6 +124,7 @@ const VERIFIERS: [(&str, &str); 9] = [
     ("Job", "orders-realtime"),
     ("Deployment", "orders-storage"),
     ("Deployment", "orders-meta"),
+    ("Deployment", "orders-functions"),
     ("Deployment", "orders-pooler"),
     ("Job", "orders-pooler"),
 ];
@@ -157,8 +169,10 @@ fn tls() -> Vec<Case> {
             [("PG_META_DB_SSL_MODE", "verify-full"), ("NODE_EXTRA_CA_CERTS", AUTHORITY), ("PGSSLMODE", "require")],
         ),
         config("orders-pooler", [("GLOBAL_UPSTREAM_CA_PATH", AUTHORITY)]),
-        secret("sslmode=verify-full&sslrootcert=/etc/supabase/authorities/database.crt", [CONNECTIONS[0], CONNECTIONS[1]]),
-        secret("sslmode=verify-full", [CONNECTIONS[2]]),
+        secret(
+            &format!("sslmode=verify-full&sslrootcert={AUTHORITY}"),
+            [CONNECTIONS[0], CONNECTIONS[1], CONNECTIONS[2]],
+        ),
         tenant("orders-pooler", [("upstream_verify", "peer".into())]),
         mounted(&VERIFIERS),
         rolled(&VERIFIERS),
@@ -228,18 +242,26 @@ fn storage() -> Vec<Case> {
         case("{}", "storage.secretRef", "{name: other-s3}", secret_ref.concat()),
         case("{}", "storage.forcePathStyle", "false", path_style.concat()),
         case("{}", "storage.caSecretRef", "{name: orders-ca}", verified.concat()),
-        case("{storage: {caSecretRef: {name: orders-ca}}}", "storage.caSecretRef.key", "bundle.pem", other_key.concat()),
+        case(
+            "{storage: {caSecretRef: {name: orders-ca}}}",
+            "storage.caSecretRef.key",
+            "bundle.pem",
+            other_key.concat(),
+        ),
     ]
 }
 
 fn gateway() -> Vec<Case> {
-    let kong = || vec![place("Deployment", "orders-gateway", "/spec/template", Expected::Other)];
-    let files = || ["ConfigMap", "Secret"].map(|kind| place(kind, "orders-gateway", "", Expected::Other));
-    let _ = files;
-    vec![
-        case("{gateway: {type: Envoy}}", "gateway.type", "Kong", kong()),
-        case("{}", "kong", "{replicas: 1}", kong()),
-    ]
+    let newest = Catalogue::default().choose(None, None).unwrap();
+    let kong = || {
+        let mut places =
+            vec![is("Deployment", "orders-gateway", "/spec/template/spec/containers/0/image", newest.image(KONG))];
+        // Another program with files of its own.
+        places.push(place("Deployment", "orders-gateway", "/spec/template", Expected::Other));
+        places.extend(["ConfigMap", "Secret"].map(|kind| place(kind, "orders-gateway", "", Expected::Other)));
+        places
+    };
+    vec![case("{gateway: {type: Envoy}}", "gateway.type", "Kong", kong()), case("{}", "kong", "{replicas: 1}", kong())]
 }
 
 fn services() -> Vec<Case> {
@@ -275,7 +297,12 @@ fn services() -> Vec<Case> {
         limit("maxChannelsPerClient", "max_channels_per_client"),
         limit("maxJoinsPerSecond", "max_joins_per_second"),
         limit("maxBytesPerSecond", "max_bytes_per_second"),
-        case("{}", "storageApi.fileSizeLimit", "1Gi", config("orders-storage", [("UPLOAD_FILE_SIZE_LIMIT", "1073741824")])),
+        case(
+            "{}",
+            "storageApi.fileSizeLimit",
+            "1Gi",
+            config("orders-storage", [("UPLOAD_FILE_SIZE_LIMIT", "1073741824")]),
+        ),
         case("{}", "storageApi.s3Protocol", "false", no_s3.concat()),
         studio("publicUrl", "SUPABASE_PUBLIC_URL", "https://studio.example.com"),
         studio("organizationName", "DEFAULT_ORGANIZATION_NAME", "Acme"),
@@ -339,7 +366,6 @@ fn release() -> Case {
     let (oldest, newest) = (names[0], names[names.len() - 1]);
     let (old, new) = (catalogue.choose(Some(oldest), None).unwrap(), catalogue.choose(Some(newest), None).unwrap());
     let mut places = Vec::new();
-    assert!(ENVOY.image_key != KONG.image_key);
     for workload in COMPONENTS {
         let name = format!("orders-{}", workload.name);
         places.push(is("Deployment", &name, "/metadata/labels/app.kubernetes.io~1version", oldest));
@@ -351,7 +377,12 @@ fn release() -> Case {
             places.push(is(kind, &name, "/spec/template/spec/containers/0/image", old.image(workload)));
         }
         if workload.migration.is_some() {
-            places.push(place("Deployment", &name, "/metadata/annotations/supabase-operator.dev~1migration", Expected::Other));
+            places.push(place(
+                "Deployment",
+                &name,
+                "/metadata/annotations/supabase-operator.dev~1migration",
+                Expected::Other,
+            ));
         }
     }
     case(&format!("{{{POOLER}}}"), "release", oldest, places)
