@@ -231,3 +231,20 @@ fn a_variable_of_the_user_s_replaces_the_operator_s_of_that_name() {
     }
     assert!(replaced >= 10, "{replaced}");
 }
+
+#[test]
+fn a_case_that_names_another_place_or_too_few_does_not_pass() {
+    let rows = |places: Vec<Place>| case("{}", "postgrest.maxRows", "7", places).check();
+    let entry =
+        |name: &str, value: &str| place("ConfigMap", name, "/data/PGRST_DB_MAX_ROWS", Expected::Is(value.into()));
+    let (rest, studio) = (entry("orders-postgrest", "7"), entry("orders-studio", "7"));
+    assert!(rows(vec![rest.clone(), studio.clone()]).is_empty());
+    for wrong in [
+        vec![],
+        vec![rest.clone()],
+        vec![rest.clone(), entry("orders-studio", "8")],
+        vec![rest, studio, place("Service", "orders-studio", "/spec", Expected::Other)],
+    ] {
+        assert!(!rows(wrong).is_empty());
+    }
+}

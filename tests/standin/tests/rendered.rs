@@ -3,6 +3,7 @@
 
 // Shared with the contracts, which use more of it.
 #[allow(dead_code)]
+#[path = "contracts"]
 mod contracts {
     pub mod postgres;
     pub mod process;

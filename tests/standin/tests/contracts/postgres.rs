@@ -87,8 +87,8 @@ impl Server {
     }
 
     /// One that nobody else uses, and that speaks nothing but TLS.
-    pub fn encrypted() -> Self {
-        Self::prepared(|directory| {
+    pub async fn encrypted() -> Self {
+        let server = Self::prepared(|directory| {
             certificates(directory);
             std::fs::write(directory.join("hba"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
             let file = |name: &str| directory.join(name).display().to_string();
@@ -98,7 +98,9 @@ impl Server {
                 file("server.key"),
                 file("hba")
             )
-        })
+        });
+        allow_wal2json(&mut server.patient_connection("postgres").await).await;
+        server
     }
 
     /// The CA that signed the certificate of an encrypted one; `ca-other.crt` beside it signed nothing.

@@ -52,12 +52,17 @@ const NEEDLESS: &[(&[&str], &[&str], &str)] = &[
         &["DISABLE_HEALTHCHECK_LOGGING", "RUN_JANITOR", "ERL_CRASH_DUMP", "HOME"],
         "logs, housekeeping, and where a crash is written",
     ),
+    (&["realtime migrate", "realtime"], &["DB_SSL_CA_CERT"], "without it the server is not verified, which works"),
     (&["realtime migrate", "realtime"], &["SELF_HOST_TENANT_NAME"], "only Realtime's own seed uses it, which is off"),
     (&["pooler migrate", "pooler"], &["PROXY_PORT_SESSION", "PROXY_PORT_TRANSACTION"], "the defaults are the same"),
     (&["pooler migrate", "pooler"], &["DB_POOL_SIZE", "HOME"], "connections to its own tables; crash dumps"),
     (&["pooler migrate", "pooler"], &["CLUSTER_POSTGRES"], "a single replica works without"),
     (&["pooler migrate", "pooler"], &["GLOBAL_UPSTREAM_CA_PATH"], "read when a tenant wants its server verified"),
-    (&["storage"], &["SERVER_HOST", "SERVER_REGION", "DB_SUPER_USER"], "the default is the same, or a label"),
+    (
+        &["storage"],
+        &["SERVER_HOST", "SERVER_REGION", "DB_INSTALL_ROLES", "DB_SUPER_USER"],
+        "the default is the same, or a label",
+    ),
     (&["storage"], &["STORAGE_S3_ENDPOINT", "STORAGE_S3_FORCE_PATH_STYLE"], "the default is Amazon's S3"),
     (&["storage"], &["IMAGE_TRANSFORMATION_ENABLED", "S3_PROTOCOL_ENABLED"], "a feature that is off or on by default"),
     (
@@ -79,7 +84,8 @@ const NEEDLESS: &[(&[&str], &[&str], &str)] = &[
 ];
 
 fn needless(unit: &Unit, variable: &str) -> Option<&'static str> {
-    let mut found = NEEDLESS.iter().filter(|(units, names, _)| units.contains(&unit.label) && names.contains(&variable));
+    let mut found =
+        NEEDLESS.iter().filter(|(units, names, _)| units.contains(&unit.label) && names.contains(&variable));
     found.next().map(|(_, _, reason)| *reason)
 }
 
@@ -101,7 +107,12 @@ fn mutation(label: &str, what: &str, change: impl Fn(&mut Variables) + Send + Sy
 }
 
 /// The same variable with another value, made from the first.
-fn edit(label: &str, name: &'static str, what: &str, change: impl Fn(&str) -> String + Send + Sync + 'static) -> Mutation {
+fn edit(
+    label: &str,
+    name: &'static str,
+    what: &str,
+    change: impl Fn(&str) -> String + Send + Sync + 'static,
+) -> Mutation {
     mutation(label, what, move |variables| {
         let before = variables.get(name).unwrap_or_else(|| panic!("{name} is not rendered"));
         let after = change(before);
@@ -122,7 +133,7 @@ fn dropped(project: &Project) -> Vec<Mutation> {
             unit,
             what: format!("without `{name}`"),
             dropped: Some(name.clone()),
-            change: Box::new(move |variables| {
+            change: Box::new(move |variables: &mut Variables| {
                 variables.remove(&name).unwrap();
             }),
         })
@@ -156,14 +167,18 @@ fn logins(project: &Project) -> Vec<Mutation> {
         let again = password.clone();
         all.push(edit(label, name, "with another role's password", move |url| login(url, None, &password)));
         all.push(edit(label, name, "with another role's login", move |url| login(url, Some(other.name()), &again)));
-        all.push(edit(label, name, "with the superuser's login", |url| login(url, Some("postgres"), SUPERUSER_PASSWORD)));
+        all.push(edit(label, name, "with the superuser's login", |url| {
+            login(url, Some("postgres"), SUPERUSER_PASSWORD)
+        }));
     }
     let password = passwords[&Role::AuthAdmin].expose().to_owned();
     for (label, user, key) in
         [("realtime", "DB_USER", "DB_PASSWORD"), ("studio", "POSTGRES_USER_READ_WRITE", "POSTGRES_PASSWORD")]
     {
-        let others = [("another role's login", Role::AuthAdmin.name(), password.clone()),
-            ("the superuser's login", "postgres", SUPERUSER_PASSWORD.to_owned())];
+        let others = [
+            ("another role's login", Role::AuthAdmin.name(), password.clone()),
+            ("the superuser's login", "postgres", SUPERUSER_PASSWORD.to_owned()),
+        ];
         all.push(set(label, key, "with another role's password", password.clone()));
         for (what, name, password) in others {
             all.push(mutation(label, &format!("with {what}"), move |variables| {
@@ -186,10 +201,14 @@ fn keys(project: &Project) -> Vec<Mutation> {
         set("auth", "GOTRUE_JWT_KEYS", "with the public keys as signing keys", jwks.to_string()),
         set("storage", "SERVICE_KEY", "with the anon key as service key", credentials.anon_key.expose()),
         set("studio", "PG_META_CRYPTO_KEY", "with a key that postgres-meta does not have", "another key"),
-        set("studio", "SUPABASE_SECRET_KEY", "with the publishable key as secret key", credentials.publishable_key.expose()),
+        set(
+            "studio",
+            "SUPABASE_SECRET_KEY",
+            "with the publishable key as secret key",
+            credentials.publishable_key.expose(),
+        ),
     ];
-    for (label, name) in
-        [("storage", "ANON_KEY"), ("studio", "SUPABASE_ANON_KEY"), ("functions", "SUPABASE_ANON_KEY")]
+    for (label, name) in [("storage", "ANON_KEY"), ("studio", "SUPABASE_ANON_KEY"), ("functions", "SUPABASE_ANON_KEY")]
     {
         all.push(set(label, name, "with an anon key signed with the decoded JWT secret", wrong.clone()));
     }
@@ -279,7 +298,8 @@ async fn whatever_is_changed_about_what_is_rendered_is_noticed() {
     println!("{page}");
     assert!(wrong.is_empty(), "\n{wrong}");
     for (units, names, _) in NEEDLESS {
-        let known = units.iter().all(|label| names.iter().all(|name| project.names(unit(label)).iter().any(|it| it == name)));
+        let known =
+            units.iter().all(|label| names.iter().all(|name| project.names(unit(label)).iter().any(|it| it == name)));
         assert!(known, "{units:?} have no {names:?}");
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/contracts.md");
@@ -315,7 +335,9 @@ fn page(rows: &[(Option<String>, Mutation)]) -> String {
             (None, None) => {}
         }
     }
-    page.push_str("\n## What upstream can do without\n\nThat one of these goes missing is noticed by `tests/golden`.\n\n");
+    page.push_str(
+        "\n## What upstream can do without\n\nThat one of these goes missing is noticed by `tests/golden`.\n\n",
+    );
     page.push_str("| service | variables | why |\n|---|---|---|\n");
     for ((label, reason), names) in kept {
         writeln!(page, "| {label} | {} | {reason} |", names.join(", ")).unwrap();

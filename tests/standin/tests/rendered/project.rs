@@ -33,7 +33,7 @@ pub struct Process {
 impl Project {
     /// `tls` are the fields of the spec that say how connections are encrypted.
     pub async fn initialized(tls: &str) -> Self {
-        let database = Arc::new(Server::encrypted()).database("").await;
+        let database = Arc::new(Server::encrypted().await).database("").await;
         let rendered = render(&database, tls);
         let (plan, credentials) = (&rendered.plan, &rendered.credentials);
         let initialized = sql::initialize(&plan.database, &plan.identity.owner(), &credentials.passwords).await;
@@ -60,7 +60,7 @@ impl Project {
         }
         let meta = format!("http://127.0.0.1:{}", self.meta);
         variables.entry("STUDIO_PG_META_URL".to_owned()).and_modify(|url| {
-            assert_eq!(url, "http://orders-meta:8080");
+            assert_eq!(*url, "http://orders-meta:8080");
             *url = meta;
         });
         variables.extend(unit.image.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -85,9 +85,11 @@ impl Project {
     }
 
     fn workload(&self, unit: &Unit) -> &Value {
-        let mut found = self.rendered.manifests.iter().filter(|manifest| {
-            manifest.kind.as_str() == unit.kind && manifest.component == Some(unit.component)
-        });
+        let mut found = self
+            .rendered
+            .manifests
+            .iter()
+            .filter(|manifest| manifest.kind.as_str() == unit.kind && manifest.component == Some(unit.component));
         &found.next().unwrap_or_else(|| panic!("no {} of {}", unit.kind, unit.label)).body
     }
 
@@ -148,8 +150,12 @@ fn write_all(directory: &Path, files: Variables) {
 
 /// Ports move to free ones, after a look at whether the process would have listened where its Service sends requests.
 fn move_ports(unit: &Unit, container: &Value, variables: &mut Variables, arguments: &mut [String]) -> u16 {
-    let declared: Vec<u64> =
-        container["ports"].as_array().into_iter().flatten().map(|port| port["containerPort"].as_u64().unwrap()).collect();
+    let declared: Vec<u64> = container["ports"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|port| port["containerPort"].as_u64().unwrap())
+        .collect();
     let mut moved = Vec::new();
     for (index, name) in unit.ports.iter().enumerate() {
         let value = variables.get_mut(*name).unwrap();
@@ -192,7 +198,8 @@ fn render(database: &Database, tls: &str) -> Rendered {
     };
     // Placeholders are made at the epoch, and have run out since.
     let now = std::time::SystemTime::now().try_into().unwrap();
-    let minted: Value = keys::mint(&mut entropy, now).unwrap().iter().map(|(key, value)| (*key, value.expose())).collect();
+    let minted: Value =
+        keys::mint(&mut entropy, now).unwrap().iter().map(|(key, value)| (*key, value.expose())).collect();
     let port = database.server.port.to_string();
     let secret = |name: &str, entries: Value| json!({"metadata": {"name": name}, "stringData": entries});
     let given = json!([

@@ -32,7 +32,7 @@ const fn unit(
     Unit { label, kind, component, entry: "", image, ports, reported: &[] }
 }
 
-/// Migrations first. Realtime's, PostgREST's and postgres-meta's neighbours in the table are real programs in tests.
+/// Migrations first. Envoy, PostgREST and postgres-meta run as themselves in tests.
 pub static UNITS: [Unit; 10] = [
     unit("auth migrate", "Job", Component::Auth, &[], &["GOTRUE_API_PORT"]),
     unit("realtime migrate", "Job", Component::Realtime, REALTIME, &["PORT"]),
@@ -41,7 +41,7 @@ pub static UNITS: [Unit; 10] = [
     unit("realtime", "Deployment", Component::Realtime, REALTIME, &["PORT"]),
     Unit {
         entry: "node",
-        reported: &["bucket"],
+        reported: &["bucket", "imgproxy"],
         ..unit("storage", "Deployment", Component::Storage, &[("STANDIN_COMPONENT", "storage")], &["SERVER_PORT"])
     },
     Unit { entry: "imgproxy", ..unit("imgproxy", "Deployment", Component::Imgproxy, &[], &["IMGPROXY_BIND"]) },
