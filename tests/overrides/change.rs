@@ -278,15 +278,12 @@ fn walk(pointer: String, before: Option<&Value>, after: Option<&Value>, out: &mu
     let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
     let fields = |value: Option<&Value>| value.and_then(Value::as_object).filter(|it| !it.is_empty()).cloned();
     let absent = |value: Option<&Value>| value.is_none().then(serde_json::Map::new);
-    match (fields(before).or(absent(before)), fields(after).or(absent(after))) {
-        (Some(before), Some(after)) => {
-            let added = after.keys().filter(|name| !before.contains_key(*name));
-            for name in before.keys().chain(added) {
-                walk(format!("{pointer}/{}", escaped(name)), before.get(name), after.get(name), out);
-            }
-            return;
+    if let (Some(before), Some(after)) = (fields(before).or(absent(before)), fields(after).or(absent(after))) {
+        let added = after.keys().filter(|name| !before.contains_key(*name));
+        for name in before.keys().chain(added) {
+            walk(format!("{pointer}/{}", escaped(name)), before.get(name), after.get(name), out);
         }
-        _ => {}
+        return;
     }
     match (before, after) {
         (Some(Value::Array(before)), Some(Value::Array(after))) if before.len() == after.len() => {

@@ -15,13 +15,13 @@ fn pods(fields: &Fields, pointer: &str, expected: &Expected) -> Vec<Place> {
     kinds.iter().map(|kind| place(kind, &fields.name, pointer, expected.clone())).collect()
 }
 
-fn of_pods(fields: &Fields, field: &str, pointer: &str, value: &str, expected: Expected) -> Case {
-    case(fields.base, &format!("{}.{field}", fields.field), value, pods(fields, pointer, &expected))
+fn of_pods(fields: &Fields, field: &str, pointer: &str, value: &str, expected: &Expected) -> Case {
+    case(fields.base, &format!("{}.{field}", fields.field), value, pods(fields, pointer, expected))
 }
 
 /// A field whose value arrives as it is.
 fn verbatim(fields: &Fields, field: &str, pointer: &str, value: &str) -> Case {
-    of_pods(fields, field, pointer, value, Expected::Is(yaml(value)))
+    of_pods(fields, field, pointer, value, &Expected::Is(yaml(value)))
 }
 
 fn with(mut case: Case, places: impl IntoIterator<Item = Place>) -> Case {
@@ -77,28 +77,28 @@ fn of_workload(fields: &Fields) -> Vec<Case> {
             "extraEnv",
             &format!("{CONTAINER}/env"),
             "[{name: EXTRA, value: one}]",
-            Expected::Contains(yaml("{name: EXTRA, value: one}")),
+            &Expected::Contains(yaml("{name: EXTRA, value: one}")),
         ),
         of_pods(
             fields,
             "extraEnv",
             &format!("{CONTAINER}/env"),
             &format!("[{from_secret}]"),
-            Expected::Contains(yaml(from_secret)),
+            &Expected::Contains(yaml(from_secret)),
         ),
         of_pods(
             fields,
             "podTemplate.labels",
             "/spec/template/metadata/labels/team",
             "{team: red, app.kubernetes.io/component: stolen}",
-            Expected::Is("red".into()),
+            &Expected::Is("red".into()),
         ),
         of_pods(
             fields,
             "podTemplate.annotations",
             "/spec/template/metadata/annotations/example.com~1scrape",
             "{example.com/scrape: 'yes'}",
-            Expected::Is("yes".into()),
+            &Expected::Is("yes".into()),
         ),
         verbatim(fields, "podTemplate.affinity", &format!("{pod}/affinity"), affinity),
         verbatim(
@@ -116,7 +116,7 @@ fn of_workload(fields: &Fields) -> Vec<Case> {
             "podTemplate.securityContext",
             &format!("{pod}/securityContext/runAsUser"),
             "{runAsUser: 4242}",
-            Expected::Is(4242.into()),
+            &Expected::Is(4242.into()),
         ),
         verbatim(fields, "podTemplate.imagePullSecrets", &format!("{pod}/imagePullSecrets"), "[{name: registry}]"),
     ]

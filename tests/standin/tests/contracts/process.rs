@@ -84,12 +84,12 @@ impl Program {
             }
             false
         };
-        let ended = tokio::time::timeout(LIMIT, ended).await;
-        match ended {
-            Ok(true) => (Some(child.wait().await.unwrap().code().unwrap()), text),
-            Ok(false) => (None, text),
-            Err(_) => panic!("{} neither served nor ended: {text}", self.name),
-        }
+        let Ok(ended) = tokio::time::timeout(LIMIT, ended).await else {
+            panic!("{} neither served nor ended: {text}", self.name);
+        };
+        let status = if ended { child.wait().await.unwrap().code() } else { None };
+        assert_eq!(status.is_some(), ended, "{} was killed: {text}", self.name);
+        (status, text)
     }
 
     /// It ends with failure, and exactly these checks are what it names.

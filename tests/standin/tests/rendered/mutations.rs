@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
+use supabase_operator::sensitive::Sensitive;
 use supabase_operator::sql::Role;
 
 use super::project::Project;
@@ -270,7 +271,7 @@ async fn whatever_is_changed_about_what_is_rendered_is_noticed() {
     let project = Project::initialized("{sslMode: verify-full, caSecretRef: {name: orders-ca}}").await;
     let (project, credentials) = (&project, &project.rendered.credentials);
     let mut secrets = vec![SUPERUSER_PASSWORD, "s3-secret-key", "eyJ", credentials.jwt_secret.expose()];
-    secrets.extend(credentials.passwords.values().map(|password| password.expose()));
+    secrets.extend(credentials.passwords.values().map(Sensitive::expose));
     let mut rows = Vec::new();
     for unit in servers().filter(|unit| migrations().any(|migration| migration.component == unit.component)) {
         let early = mutation(unit.label, "before its migration", |_| {});
