@@ -43,7 +43,6 @@ const NEEDLESS: &[(&[&str], &[&str], &str)] = &[
         &["GOTRUE_DB_CLEANUP_ENABLED", "GOTRUE_DB_MAX_POOL_SIZE"],
         "housekeeping; without it rows and connections have no limit",
     ),
-    (&["auth migrate", "auth"], &["GOTRUE_DB_NAMESPACE"], "`auth` is the default"),
     (&["auth migrate", "auth"], &["GOTRUE_JWT_ADMIN_ROLES"], "`service_role` is one of the default's"),
     (&["auth"], &["GOTRUE_JWT_KEYS"], "without keys Auth signs with the secret, which every service verifies too"),
     (&["realtime migrate", "realtime", "pooler migrate", "pooler", "studio"], &["PORT"], "the default is the same"),
