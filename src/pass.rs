@@ -44,7 +44,7 @@ pub struct Pass<'a> {
 
 /// Between two writes of a status that only tells of progress, three times as long from one to the next. What breaks or becomes ready
 /// is written at once.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(4);
 const LONGEST_PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
 /// For what no watch tells: a foreign object in our way may be gone.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::ComponentPhase;
 use crate::checks::Latency;
 use crate::testing;
 use std::time::Duration;
