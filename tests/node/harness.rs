@@ -153,6 +153,12 @@ impl Stack {
     async fn with(name: &str, spec: &Value) -> Self {
         let stack = Self::new(name).await;
         stack.postgres(None);
+        // A pod that is ready is not yet behind its Service.
+        let address = format!("postgres.{}.svc:5432", stack.namespace);
+        eventually(Duration::from_secs(30), "PostgreSQL answers at its Service", || async {
+            tokio::net::TcpStream::connect(&address).await.ok().map(drop)
+        })
+        .await;
         stack.database_secret(&[]);
         stack.storage_secret(&[]);
         stack.project(spec);
