@@ -42,8 +42,8 @@ pub struct Pass<'a> {
     again: Option<Duration>,
 }
 
-/// Between two writes of a status that only tells of progress, three times as long from one to the next. What breaks or becomes ready
-/// is written at once.
+/// Between two writes of a status that only tells of progress, three times as long from one to the next. What breaks or
+/// becomes ready is written at once.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(4);
 const LONGEST_PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
 /// For what no watch tells: a foreign object in our way may be gone.

@@ -51,7 +51,6 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     config.set("HOME", "/tmp");
     if let Some(authority) = database_authority(plan) {
         config.set("GLOBAL_UPSTREAM_CA_PATH", authority);
-        config.authorities = true;
     }
     config.set_secret("DATABASE_URL", &url(plan, credentials, Role::PoolerAdmin, "ecto", Driver::Ecto));
     for (name, purpose) in [

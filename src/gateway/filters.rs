@@ -17,7 +17,7 @@ pub(super) const RBAC: &str = "envoy.filters.http.rbac";
 pub(super) const BASIC_AUTH: &str = "envoy.filters.http.basic_auth";
 const ROUTER: &str = "envoy.filters.http.router";
 
-const GATE: &str = include_str!("gate.lua");
+const GATE: &str = concat!(include_str!("keys.lua"), include_str!("gate.lua"));
 const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters.http";
 
 /// A user list that nobody can log in with, for the routes that bring none.

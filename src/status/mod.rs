@@ -67,6 +67,20 @@ impl Findings {
         self.plan.is_some() && self.wanted().all(|settings| of(settings).is_some_and(&is))
     }
 
+    /// Whether a step, or what a component was told, failed.
+    fn has_failed(&self) -> bool {
+        let steps = [
+            self.spec.as_ref(),
+            self.postgresql.failed(),
+            self.s3.failed(),
+            self.keys.failed(),
+            self.database.failed(),
+            self.objects.failed(),
+        ];
+        let tenants = self.tenants.values().map(Progress::failed);
+        steps.into_iter().chain(tenants).any(|failure| failure.is_some())
+    }
+
     /// What is wrong with a component that does not serve.
     fn failure(&self, component: Component) -> Option<&Trouble> {
         let serves = self.rollouts.get(&component).is_some_and(|rollout| rollout.available > 0);
@@ -231,12 +245,7 @@ fn summary(findings: &Findings, ready: &Verdict) -> [Verdict; 3] {
     let deployed = findings.all(|_| true);
     let available = findings.all(|rollout| rollout.available > 0);
     let complete = findings.all(Rollout::is_complete);
-    let failed = findings.spec.is_some()
-        || findings.postgresql.failed().is_some()
-        || findings.s3.failed().is_some()
-        || findings.keys.failed().is_some()
-        || findings.database.failed().is_some()
-        || findings.objects.failed().is_some();
+    let failed = findings.has_failed();
     let settled = ready.holds == Some(true) && complete;
     let progressing = if settled {
         Verdict::new(ConditionType::Progressing.as_str(), Some(false), Reason::Reconciled, "nothing is left to do")
@@ -276,16 +285,8 @@ fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> P
     if ready.holds == Some(true) {
         return if complete { Phase::Running } else { Phase::Updating };
     }
-    let failures = [
-        findings.spec.as_ref(),
-        findings.postgresql.failed(),
-        findings.s3.failed(),
-        findings.keys.failed(),
-        findings.database.failed(),
-        findings.objects.failed(),
-    ];
     let crashing = findings.wanted().any(|settings| findings.failure(settings.workload.component).is_some());
-    if crashing || failures.iter().any(Option::is_some) {
+    if crashing || findings.has_failed() {
         return Phase::Failed;
     }
     if findings.postgresql.done().is_none() || findings.s3.done().is_none() {

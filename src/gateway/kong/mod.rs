@@ -33,7 +33,7 @@ use super::{
     Upstream, Upstreams, cors,
 };
 
-const GATE: &str = include_str!("gate.lua");
+const GATE: &str = concat!(include_str!("../keys.lua"), include_str!("gate.lua"));
 const ENTRANCE: &str = include_str!("entrance.lua");
 const ANSWERS: &str = include_str!("answers.lua");
 
