@@ -132,32 +132,33 @@ fn placeholders(project: &SupabaseProject, identity: &Identity) -> Result<Secret
             *byte = counter;
         }
     };
-    let spec = &project.spec;
+    let database = project.spec.database.clone().unwrap_or_default();
+    let storage = project.spec.storage.clone().unwrap_or_default();
     let mut secrets = Secrets::from([
-        (
-            spec.database.secret_ref.name.clone(),
-            text(&[
-                ("host", "placeholder-host"),
-                ("port", "5432"),
-                ("database", "placeholder-database"),
-                ("username", "placeholder-username"),
-                ("password", "placeholder-password"),
-            ]),
-        ),
-        (
-            spec.storage.secret_ref.name.clone(),
-            text(&[
-                ("endpoint", "https://placeholder-endpoint"),
-                ("region", "placeholder-region"),
-                ("bucket", "placeholder-bucket"),
-                ("accessKeyId", "placeholder-access-key-id"),
-                ("secretAccessKey", "placeholder-secret-access-key"),
-            ]),
-        ),
         (identity.name.jwt().to_string(), generated(keys::mint(&mut entropy, Timestamp::UNIX_EPOCH)?)),
         (identity.name.database_roles().to_string(), generated(keys::mint_passwords(&mut entropy))),
     ]);
-    for authority in [&spec.database.ca_secret_ref, &spec.storage.ca_secret_ref].into_iter().flatten() {
+    if let Some(secret) = database.secret_ref {
+        let keys = [
+            ("host", "placeholder-host"),
+            ("port", "5432"),
+            ("database", "placeholder-database"),
+            ("username", "placeholder-username"),
+            ("password", "placeholder-password"),
+        ];
+        secrets.insert(secret.name, text(&keys));
+    }
+    if let Some(secret) = storage.secret_ref {
+        let keys = [
+            ("endpoint", "https://placeholder-endpoint"),
+            ("region", "placeholder-region"),
+            ("bucket", "placeholder-bucket"),
+            ("accessKeyId", "placeholder-access-key-id"),
+            ("secretAccessKey", "placeholder-secret-access-key"),
+        ];
+        secrets.insert(secret.name, text(&keys));
+    }
+    for authority in [database.ca_secret_ref, storage.ca_secret_ref].into_iter().flatten() {
         let placeholder = "-----BEGIN CERTIFICATE-----\nplaceholder\n-----END CERTIFICATE-----\n";
         secrets.insert(authority.name.clone(), text(&[(authority.key(), placeholder)]));
     }

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
-use crate::api::{DatabaseSpec, SecretRef, StorageSpec, SupabaseProject, SupabaseProjectSpec};
+use crate::api::{SupabaseProject, SupabaseProjectSpec};
 use crate::checks::Runner;
 use crate::cluster::{self, Cluster, Leading, Stores, Trigger, Wakes};
 use crate::config::Config;
@@ -244,14 +244,5 @@ fn readable(event: watcher::Event<DeserializeGuard<SupabaseProject>>) -> Option<
 
 /// As much of an unreadable project as a store needs to forget it.
 fn remains(metadata: ObjectMeta) -> SupabaseProject {
-    let secret = || SecretRef { name: String::new() };
-    let spec = SupabaseProjectSpec {
-        public_url: None,
-        database: DatabaseSpec { secret_ref: secret(), ssl_mode: None, ca_secret_ref: None },
-        storage: StorageSpec { secret_ref: secret(), force_path_style: None, ca_secret_ref: None },
-        gateway: None,
-        postgrest: None,
-        meta: None,
-    };
-    SupabaseProject { metadata, spec, status: None }
+    SupabaseProject { metadata, spec: SupabaseProjectSpec::default(), status: None }
 }

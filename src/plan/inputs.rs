@@ -23,13 +23,13 @@ pub type Secrets = BTreeMap<String, Option<Arc<SecretData>>>;
 
 /// Names of the Secrets that must be read before a project can be planned: the user's and the generated ones.
 pub fn references(name: &ProjectName, spec: &SupabaseProjectSpec) -> Vec<String> {
-    let mut names = vec![
-        spec.database.secret_ref.name.clone(),
-        spec.storage.secret_ref.name.clone(),
-        name.jwt().to_string(),
-        name.database_roles().to_string(),
-    ];
-    let authorities = [&spec.database.ca_secret_ref, &spec.storage.ca_secret_ref];
+    let mut names = vec![name.jwt().to_string(), name.database_roles().to_string()];
+    let (database, storage) = (spec.database.as_ref(), spec.storage.as_ref());
+    let secrets =
+        [database.and_then(|spec| spec.secret_ref.as_ref()), storage.and_then(|spec| spec.secret_ref.as_ref())];
+    names.extend(secrets.into_iter().flatten().map(|secret| secret.name.clone()));
+    let authorities =
+        [database.and_then(|spec| spec.ca_secret_ref.as_ref()), storage.and_then(|spec| spec.ca_secret_ref.as_ref())];
     names.extend(authorities.into_iter().flatten().map(|ca| ca.name.clone()));
     names.sort();
     names.dedup();

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
 use serde_json::json;
 
-use crate::api::{ComponentSpec, DatabaseSpec, PostgrestSpec, SslMode, StorageSpec, SupabaseProject};
+use crate::api::{ComponentSpec, DatabaseSpec, PostgrestSpec, SecretRef, SslMode, StorageSpec, SupabaseProject};
 use crate::components::{COMPONENTS, Component, gateway};
 use crate::reason::{Problem, Reason};
 use crate::render::Digest;
@@ -151,8 +151,8 @@ pub struct Blocked {
 pub fn plan(project: &SupabaseProject, secrets: &Secrets) -> Result<Plan, Blocked> {
     let identity = Identity::of(project).map_err(|problem| Blocked { spec: Some(problem), ..Blocked::default() })?;
     let spec = &project.spec;
-    let database = database(&spec.database, secrets, &identity.namespace);
-    let bucket = bucket(&spec.storage, secrets, &identity.namespace);
+    let database = database(&spec.database.clone().unwrap_or_default(), secrets, &identity.namespace);
+    let bucket = bucket(&spec.storage.clone().unwrap_or_default(), secrets, &identity.namespace);
     let (database, bucket) = match (database, bucket) {
         (Ok(database), Ok(bucket)) => (database, bucket),
         (database, bucket) => {
@@ -214,7 +214,8 @@ fn postgrest(spec: Option<&PostgrestSpec>) -> PostgrestSettings {
 }
 
 fn database(spec: &DatabaseSpec, secrets: &Secrets, namespace: &str) -> Result<DatabaseEndpoint, Problem> {
-    let secret = SecretReader::open(secrets, "spec.database.secretRef", namespace, &spec.secret_ref.name)?;
+    let reference = external("spec.database.secretRef", spec.secret_ref.as_ref())?;
+    let secret = SecretReader::open(secrets, "spec.database.secretRef", namespace, &reference.name)?;
     let port = secret.line("port")?;
     Ok(DatabaseEndpoint {
         host: secret.line("host")?.to_owned(),
@@ -233,7 +234,8 @@ fn database(spec: &DatabaseSpec, secrets: &Secrets, namespace: &str) -> Result<D
 }
 
 fn bucket(spec: &StorageSpec, secrets: &Secrets, namespace: &str) -> Result<BucketEndpoint, Problem> {
-    let secret = SecretReader::open(secrets, "spec.storage.secretRef", namespace, &spec.secret_ref.name)?;
+    let reference = external("spec.storage.secretRef", spec.secret_ref.as_ref())?;
+    let secret = SecretReader::open(secrets, "spec.storage.secretRef", namespace, &reference.name)?;
     let endpoint = secret.line("endpoint")?.trim_end_matches('/');
     if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
         return Err(secret
@@ -249,6 +251,10 @@ fn bucket(spec: &StorageSpec, secrets: &Secrets, namespace: &str) -> Result<Buck
         ca: authority("spec.storage.caSecretRef", spec.ca_secret_ref.as_ref(), secrets, namespace)?,
         secret: format!("{namespace}/{}", secret.name),
     })
+}
+
+fn external<'a>(field: &str, reference: Option<&'a SecretRef>) -> Result<&'a SecretRef, Problem> {
+    reference.ok_or_else(|| Problem::new(Reason::SpecInvalid, format!("{field} is missing; set it")))
 }
 
 fn authority(

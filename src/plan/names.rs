@@ -54,6 +54,41 @@ impl ProjectName {
         self.child("service-keys")
     }
 
+    /// CloudNativePG's Cluster. Instances, Services and Secrets of it are named after it.
+    pub fn database(&self) -> ObjectName {
+        self.child("db")
+    }
+
+    /// Secret that CloudNativePG makes with the superuser's login.
+    pub fn database_superuser(&self) -> ObjectName {
+        self.child("db-superuser")
+    }
+
+    /// Secret that CloudNativePG makes with the CA of the database servers.
+    pub fn database_ca(&self) -> ObjectName {
+        self.child("db-ca")
+    }
+
+    /// The MinIO operator's Tenant.
+    pub fn minio(&self) -> ObjectName {
+        self.child("minio")
+    }
+
+    /// The RustFS operator's Tenant.
+    pub fn rustfs(&self) -> ObjectName {
+        self.child("rustfs")
+    }
+
+    /// Secret with the generated keys of the managed object store.
+    pub fn object_store_keys(&self) -> ObjectName {
+        self.child("object-store-keys")
+    }
+
+    /// The same keys in the form that the object store's operator reads.
+    pub fn object_store_configuration(&self) -> ObjectName {
+        self.child("object-store-config")
+    }
+
     fn child(&self, suffix: &str) -> ObjectName {
         ObjectName(format!("{}-{suffix}", self.0))
     }
@@ -107,6 +142,12 @@ mod tests {
             let project = ProjectName::parse(&name).unwrap();
             let mut children: Vec<_> = COMPONENTS.iter().map(|w| project.component(w.component)).collect();
             children.extend([project.jwt(), project.database_roles(), project.api_keys(), project.service_keys()]);
+            // CloudNativePG's limit for a Cluster, and room for `-p0-` and a pod's number behind a Tenant.
+            for child in [project.database(), project.minio(), project.rustfs()] {
+                prop_assert!(child.as_str().len() <= 50);
+                children.push(child);
+            }
+            children.extend([project.object_store_keys(), project.object_store_configuration()]);
             for child in children {
                 prop_assert!(child.as_str().len() <= 63);
                 prop_assert!(child.as_str().starts_with(&name));
