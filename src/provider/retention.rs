@@ -83,15 +83,15 @@ pub fn metadata(
 /// What to apply to a claim that outlives its upstream object, so that it goes or stays as the policy says; `None` where
 /// it is as it should be. A Tenant leaves its claims behind, unlike a Cluster, which takes them along.
 ///
-/// It is a second owner, not the controller: the `StatefulSet` controller looks for that one.
+/// It is a second owner, not the controller: the StatefulSet controller looks for that one.
 pub fn claim(identity: &Identity, policy: DeletionPolicy, claim: &ClaimSeen) -> Option<Value> {
     let owned = claim.owners.contains(&identity.uid);
     let mut metadata = json!({"name": claim.name, "namespace": identity.namespace, "uid": claim.uid});
     match (policy, owned) {
         (DeletionPolicy::Delete, false) => {
-            let owner = OwnerReference { controller: None, ..owner_reference(identity) };
+            let reference = OwnerReference { controller: None, ..owner_reference(identity) };
             if let Some(metadata) = metadata.as_object_mut() {
-                metadata.insert("ownerReferences".to_owned(), json!([owner]));
+                metadata.insert("ownerReferences".to_owned(), json!([reference]));
             }
         }
         // Applying without the owner takes it back.

@@ -126,9 +126,9 @@ fn owner(spec: &ManagedDatabaseSpec, image: &str, live: Option<&Value>) -> Resul
     let known = images::known(image).and_then(|known| known.owner);
     match (given.or(known), running) {
         (Some(wanted), Some(running)) if wanted != running => {
-            let ((uid, gid), (running_uid, running_gid)) = (wanted, running);
+            let [wanted, running] = [wanted, running].map(|(user, group)| format!("{user}:{group}"));
             Err(invalid(format!(
-                "spec.database.managed.imageName: {image:?} runs as {uid}:{gid}, and the files of the database belong to {running_uid}:{running_gid}; name an image that runs as the latter"
+                "spec.database.managed.imageName: {image:?} runs as {wanted}, and the files of the database belong to {running}; name an image that runs as the latter"
             )))
         }
         (Some(owner), _) | (None, Some(owner)) => Ok(owner),

@@ -21,7 +21,7 @@ const FIELDS: Fields = Fields {
 const BOOTSTRAPPING: &str = "Setting up primary";
 const UNRECOVERABLE: &str = "Cluster is unrecoverable and needs manual intervention";
 
-/// Phases that CloudNativePG does not leave by itself (api/v1/cluster_types.go of 1.30).
+/// Phases that CloudNativePG does not leave by itself (`api/v1/cluster_types.go` of 1.30).
 const FAILURES: &[&str] = &[
     UNRECOVERABLE,
     "Cluster cannot proceed to reconciliation due to an unknown plugin being required",

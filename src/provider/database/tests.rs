@@ -50,6 +50,7 @@ fn secrets() -> Secrets {
 }
 
 /// A live Cluster that was made at [`MADE`] and last changed by us `edited` seconds later.
+#[allow(clippy::needless_pass_by_value, reason = "made for the call")]
 fn cluster(status: Value, edited: i64) -> Value {
     let made: jiff::Timestamp = MADE.parse().unwrap();
     let written = (made + jiff::SignedDuration::from_secs(edited)).to_string();

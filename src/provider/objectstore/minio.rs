@@ -122,8 +122,8 @@ pub fn observe(
     }
     let healthy = live::text(live, "/status/healthStatus") == "green" && live::flag(live, "/status/provisionedBuckets");
     // The bucket was made once, so the store has worked; and most of its servers are there.
-    let serves = live::flag(live, "/status/provisionedBuckets") && replicas > servers / 2;
-    if !serves {
+    let is_serving = live::flag(live, "/status/provisionedBuckets") && replicas > servers / 2;
+    if !is_serving {
         let said = match state {
             "" => "the MinIO operator has not answered; is it running?".to_owned(),
             state => format!("{state}, {replicas} of {servers} servers are available"),
@@ -152,7 +152,7 @@ fn is_starting(state: &str) -> bool {
     ["Provisioning ", "Waiting ", "Updating ", "Restarting "].iter().any(|start| state.starts_with(start))
 }
 
-/// While MinIO does not run, its operator ignores a change of the image: the `StatefulSet` keeps the old one.
+/// While MinIO does not run, its operator ignores a change of the image: the StatefulSet keeps the old one.
 fn remedy(plan: &StorePlan, live: &Value, around: &Surroundings) -> Option<Remedy> {
     let wanted = plan.image.as_deref()?;
     if live::text(live, "/spec/image") != wanted {

@@ -37,6 +37,7 @@ fn keys() -> StoreKeys {
     plan_of("{}", None).unwrap().keys(&secrets()).unwrap().unwrap()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "made for the call")]
 fn tenant(status: Value) -> Value {
     json!({
         "metadata": {"name": "demo-minio", "namespace": "tenant", "creationTimestamp": MADE, "generation": 3},
