@@ -4,12 +4,14 @@ mod apply;
 mod call;
 mod fetch;
 mod stores;
+mod surroundings;
 mod watch;
 
 pub use apply::{Applied, ApplyError, Change, ChangeCause, Outcome};
 pub use call::{CallError, bounded};
 pub use fetch::SecretCache;
 pub use stores::{ObjectKey, ProjectKey, Rollout, Seen, Stores};
+pub use surroundings::surroundings;
 pub use watch::{Scope, Trigger, Wakes, start};
 
 use std::sync::Arc;
