@@ -23,13 +23,11 @@ pub async fn surroundings(client: &Client, namespace: &str, inputs: &Inputs) -> 
     let parameters = ListParams::default().labels(&inputs.selector);
     let all = ListParams::default();
     let events = ListParams::default().limit(EVENTS);
-    let (jobs, pods, stateful_sets, claims, events) = tokio::try_join!(
-        list::<Job>(client, "Job", namespace, &parameters),
-        list::<Pod>(client, "Pod", namespace, &parameters),
-        list::<StatefulSet>(client, "StatefulSet", namespace, &all),
-        list::<PersistentVolumeClaim>(client, "PersistentVolumeClaim", namespace, &parameters),
-        list::<Event>(client, "Event", namespace, &events),
-    )?;
+    let jobs = list::<Job>(client, "Job", namespace, &parameters).await?;
+    let pods = list::<Pod>(client, "Pod", namespace, &parameters).await?;
+    let stateful_sets = list::<StatefulSet>(client, "StatefulSet", namespace, &all).await?;
+    let claims = list::<PersistentVolumeClaim>(client, "PersistentVolumeClaim", namespace, &parameters).await?;
+    let events = list::<Event>(client, "Event", namespace, &events).await?;
     let name = inputs.name.as_str();
     Ok(Surroundings {
         jobs: jobs.iter().map(Into::into).collect(),

@@ -4,7 +4,7 @@
 //! order of states, what it reports wrongly, and what it does not heal. It is stricter than the real one in what it
 //! accepts: a field that it does not know is an error, so that nothing is sent that nobody reads. Left out: TLS, users,
 //! the sidecar, pools after the first, resizing.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::missing_panics_doc)]
 
 mod server;
 mod tenant;
