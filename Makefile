@@ -5,6 +5,7 @@ SHELL := /bin/bash
 CLUSTER ?= test
 CHART_CRDS := charts/supabase-operator/crd-files
 IMAGE_BINARY := target/image/supabase-operator
+STANDIN_BINARY := target/image/supabase-standin
 # A static binary runs in an image that holds nothing else. An explicit target keeps build scripts out of these flags.
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
 
@@ -41,6 +42,13 @@ operator-binary: ## The static release binary that goes into the image
 	mkdir -p $(dir $(IMAGE_BINARY))
 	cmp -s target/$(STATIC_TARGET)/release/supabase-operator $(IMAGE_BINARY) || \
 		cp target/$(STATIC_TARGET)/release/supabase-operator $(IMAGE_BINARY)
+
+.PHONY: standin-binary
+standin-binary: ## The static binary that poses as the Supabase services that the test cluster has no image of
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --package supabase-standin --target $(STATIC_TARGET)
+	mkdir -p $(dir $(STANDIN_BINARY))
+	cmp -s target/$(STATIC_TARGET)/release/supabase-standin $(STANDIN_BINARY) || \
+		cp target/$(STATIC_TARGET)/release/supabase-standin $(STANDIN_BINARY)
 
 .PHONY: cluster-up
 cluster-up: ## A real one-node Kubernetes in a network namespace of its own

@@ -13,6 +13,7 @@ use minio::s3::http::BaseUrl;
 use minio::s3::types::minio_error_response::MinioErrorCode;
 use minio::s3::types::{Region, S3Api};
 
+use crate::checks::Latency;
 use crate::plan::BucketEndpoint;
 use crate::reason::{Problem, Reason};
 
@@ -26,7 +27,7 @@ const PROBE_CONTENT: &str = "supabase-operator was here";
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    pub latency: Duration,
+    pub latency: Latency,
 }
 
 /// Creates the bucket where it does not exist, and proves that its credentials can put, get and delete.
@@ -39,7 +40,7 @@ pub async fn ensure(bucket: &BucketEndpoint) -> Result<Checked, Problem> {
         let client = client(bucket)?;
         ensure_exists(&client, bucket).await?;
         prove(&client, bucket).await?;
-        Ok(Checked { latency: started.elapsed() })
+        Ok(Checked { latency: Latency(started.elapsed()) })
     };
     tokio::time::timeout(LIMIT, work).await.unwrap_or_else(|_| {
         Err(Problem::new(

@@ -33,6 +33,17 @@ fn delay(failures: usize) -> Duration {
     delays.nth(failures.saturating_sub(1)).unwrap_or(Duration::from_secs(15))
 }
 
+/// How long something took. No news: two of them are always equal, so that a success that differs in nothing else wakes
+/// nobody and writes nothing.
+#[derive(Clone, Copy, Debug, Default, Eq)]
+pub struct Latency(pub Duration);
+
+impl PartialEq for Latency {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// What every check needs.
 #[derive(Clone)]
 pub struct Runner {
@@ -78,8 +89,8 @@ struct State<T> {
     fingerprint: Option<Digest>,
     running: Option<AbortHandle>,
     result: Option<Result<T, Problem>>,
-    /// Whether it ever succeeded with this fingerprint.
-    proven: bool,
+    /// The last success with this fingerprint.
+    proven: Option<T>,
     finished: Option<Instant>,
     failures: usize,
 }
@@ -103,7 +114,7 @@ fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<T: Clone + Send + 'static> Check<T> {
+impl<T: Clone + PartialEq + Send + 'static> Check<T> {
     /// What is known. Starts the work when nothing is, when a success is older than the question allows, and when a
     /// failure is due for another attempt.
     pub fn ask<F>(&self, runner: &Runner, question: &Question<'_>, work: impl FnOnce() -> F) -> Answer<T>
@@ -146,10 +157,10 @@ impl<T: Clone + Send + 'static> Check<T> {
         Answer { progress, again: state.again(fresh) }
     }
 
-    /// Whether the work ever succeeded for this fingerprint, whatever came after.
-    pub fn is_proven(&self, fingerprint: Digest) -> bool {
+    /// The last success for this fingerprint, whatever came after.
+    pub fn proven(&self, fingerprint: Digest) -> Option<T> {
         let state = lock(&self.0);
-        state.proven && state.fingerprint == Some(fingerprint)
+        state.proven.clone().filter(|_| state.fingerprint == Some(fingerprint))
     }
 
     /// Takes in a result. Returns whether it says something new.
@@ -158,14 +169,12 @@ impl<T: Clone + Send + 'static> Check<T> {
         if state.fingerprint != Some(fingerprint) {
             return false;
         }
-        let outcome = |result: &Result<T, Problem>| result.as_ref().err().cloned();
-        let news = state.result.as_ref().map(outcome) != Some(outcome(&result));
+        let news = state.result.as_ref() != Some(&result);
         state.failures = if result.is_ok() { 0 } else { state.failures + 1 };
-        state.proven |= result.is_ok();
         state.running = None;
         state.finished = Some(Instant::now());
-        // A success keeps the first one's details, so that a measured latency is no change.
         if news {
+            state.proven = result.as_ref().ok().cloned().or(state.proven.take());
             state.result = Some(result);
         }
         news
@@ -179,7 +188,7 @@ fn broken() -> Problem {
 
 impl<T> State<T> {
     fn about(fingerprint: Option<Digest>) -> Self {
-        Self { fingerprint, running: None, result: None, proven: false, finished: None, failures: 0 }
+        Self { fingerprint, running: None, result: None, proven: None, finished: None, failures: 0 }
     }
 
     fn patience(&self, fresh: Duration) -> Duration {
@@ -230,14 +239,14 @@ mod tests {
         let runs = Arc::new(AtomicUsize::new(0));
         let ask = |fresh| {
             let runs = runs.clone();
-            let work = || async move { Ok(runs.fetch_add(1, Ordering::SeqCst)) };
+            let work = || async move { Ok(Latency(Duration::from_secs(runs.fetch_add(1, Ordering::SeqCst) as u64))) };
             check.ask(&runner, &question(&project(), "a", fresh), work).progress
         };
         assert_eq!(ask(STEADY), Progress::Running);
         woken.recv().await.unwrap();
-        assert_eq!(ask(STEADY), Progress::Done(0));
+        assert_eq!(ask(STEADY), Progress::Done(Latency(Duration::ZERO)));
         // Stale: asked again, the old answer meanwhile; the same outcome wakes nobody.
-        assert_eq!(ask(Duration::ZERO), Progress::Done(0));
+        assert_eq!(ask(Duration::ZERO), Progress::Done(Latency(Duration::ZERO)));
         while runs.load(Ordering::SeqCst) < 2 {
             tokio::task::yield_now().await;
         }
@@ -317,7 +326,7 @@ mod tests {
         woken.recv().await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(late.load(Ordering::SeqCst), 0);
-        assert!(check.is_proven(digest("new")) && !check.is_proven(digest("old")));
+        assert!(check.proven(digest("new")).is_some() && check.proven(digest("old")).is_none());
     }
 
     #[tokio::test]

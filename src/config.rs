@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use crate::cluster::Scope;
+use crate::plan::releases::{Catalogue, CatalogueError, ReleaseEntry};
 
 /// Settings of `supabase-operator run`.
 #[derive(Args, Clone, Debug)]
@@ -35,7 +37,57 @@ pub struct Config {
     pub http_address: SocketAddr,
 
     #[command(flatten)]
+    pub images: Images,
+
+    #[command(flatten)]
     pub lease: Lease,
+}
+
+/// Which images there are, and where they come from.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Images {
+    /// YAML file with releases besides the built-in ones: a list of `name`, `base` and `images`.
+    #[arg(long, env = "RELEASES")]
+    pub releases: Option<PathBuf>,
+
+    /// Registry, with a path if it has one, that stands for docker.io in the images of releases.
+    #[arg(long, env = "IMAGE_REGISTRY")]
+    pub image_registry: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("--releases: cannot read {}: {source}", file.display())]
+    Read { file: PathBuf, source: std::io::Error },
+    #[error("--releases: {} is no list of releases: {message}", file.display())]
+    Yaml { file: PathBuf, message: String },
+    #[error("--releases: {0}")]
+    Catalogue(#[from] CatalogueError),
+}
+
+impl Images {
+    /// The releases of this installation.
+    ///
+    /// # Errors
+    /// The file cannot be read, or does not make sense.
+    pub fn catalogue(&self) -> Result<Catalogue, ConfigError> {
+        let catalogue = match &self.releases {
+            None => Catalogue::default(),
+            Some(file) => {
+                let text =
+                    std::fs::read_to_string(file).map_err(|source| ConfigError::Read { file: file.clone(), source })?;
+                // An empty file is an empty list.
+                let entries: Option<Vec<ReleaseEntry>> = serde_saphyr::from_str(&text)
+                    .map_err(|error| ConfigError::Yaml { file: file.clone(), message: error.to_string() })?;
+                Catalogue::extended(entries.unwrap_or_default())?
+            }
+        };
+        let mirror = self.image_registry.as_deref().filter(|mirror| !mirror.is_empty());
+        Ok(match mirror {
+            Some(mirror) => catalogue.mirrored(mirror),
+            None => catalogue,
+        })
+    }
 }
 
 /// The Lease by which instances of the operator agree on one that writes.

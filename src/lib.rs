@@ -9,9 +9,9 @@
 //! ```
 //!
 //! 1. [`cluster`] watches projects' objects and Secrets; what it sees lands in small stores and wakes projects.
-//! 2. [`controller`] makes one pass over one project: it reads like this list.
+//! 2. [`controller`] makes one [`pass`] over one project: it reads like this list.
 //! 3. [`plan`] says which Secrets are needed, and resolves every default, name, address and key. Pure.
-//! 4. [`checks`] runs what takes time outside of Kubernetes ([`sql`], [`bucket`], [`usable`]) beside the passes.
+//! 4. [`checks`] runs what takes time outside of Kubernetes ([`sql`], [`bucket`], [`tenants`], [`usable`]) beside the passes.
 //! 5. [`keyring`] makes the project's keys exist, once.
 //! 6. [`render`] turns a plan into objects, by the table in [`components`] (and [`gateway`] for Envoy's files). Pure.
 //! 7. [`cluster`] applies what differs, and nothing else.
@@ -28,8 +28,8 @@
 //! | [`cluster`], [`keyring`], [`leader`] | the API server | Kubernetes |
 //! | [`sql`] | the database | PostgreSQL |
 //! | [`bucket`] | the object store | S3 |
-//! | [`usable`] | requests through the gateway | HTTP |
-//! | [`controller`], [`checks`] | one pass, and the work beside it | through the others |
+//! | [`tenants`], [`usable`] | what services are told, and requests through the gateway | HTTP |
+//! | [`controller`], [`pass`], [`checks`] | one pass, and the work beside it | through the others |
 //! | [`config`], [`run`], [`telemetry`], [`offline`] | settings, wiring, logs and metrics, printing | process |
 
 pub mod api;
@@ -43,6 +43,7 @@ pub mod gateway;
 pub mod keyring;
 pub mod leader;
 pub mod offline;
+pub mod pass;
 pub mod plan;
 pub mod provider;
 pub mod reason;
@@ -52,6 +53,7 @@ pub mod sensitive;
 pub mod sql;
 pub mod status;
 pub mod telemetry;
+pub mod tenants;
 #[cfg(test)]
 mod testing;
 pub mod usable;

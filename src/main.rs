@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use supabase_operator::config::Config;
+use supabase_operator::config::{Config, Images};
 use supabase_operator::{offline, run, telemetry};
 
 /// Runs complete Supabase projects on Kubernetes.
@@ -27,6 +27,8 @@ enum Command {
         /// YAML file; `-` is standard input.
         file: PathBuf,
     },
+    /// Print the releases and their images.
+    Releases(Images),
     /// Print the version.
     Version,
 }
@@ -38,6 +40,10 @@ fn main() -> ExitCode {
         Command::Render { file } => {
             offline::render(&file).map(|text| print!("{text}")).map_err(|error| error.to_string())
         }
+        Command::Releases(images) => images
+            .catalogue()
+            .map(|catalogue| print!("{}", offline::releases(&catalogue)))
+            .map_err(|error| error.to_string()),
         Command::Version => {
             println!("supabase-operator {}", env!("CARGO_PKG_VERSION"));
             Ok(())

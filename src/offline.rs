@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{self, SupabaseProject};
-use crate::plan::inputs::{SecretData, Secrets};
+use crate::plan::inputs::{self, Inputs, SecretData, Secrets};
 use crate::plan::keys::{self, MintError};
+use crate::plan::releases::Catalogue;
 use crate::plan::{self, Identity};
 use crate::reason::Problem;
 use crate::render::{self, RenderError};
@@ -41,6 +42,13 @@ pub enum OfflineError {
 /// Never for the CRDs of this program.
 pub fn crds() -> Result<String, OfflineError> {
     api::all_crds().iter().map(document).collect()
+}
+
+/// A table of releases, components and images.
+pub fn releases(catalogue: &Catalogue) -> String {
+    let row = |release: &str, component: &str, image: &str| format!("{release:<14}{component:<14}{image}\n");
+    let rows = catalogue.rows().map(|(release, component, image)| row(release, component, image));
+    std::iter::once(row("RELEASE", "COMPONENT", "IMAGE")).chain(rows).collect()
 }
 
 /// Every object of the projects in a file. Secrets in the same file say what they say, placeholders stand for the others.
@@ -81,16 +89,19 @@ pub fn objects(project: &SupabaseProject, given: &[Secret]) -> Result<String, Of
         let name = secret.metadata.name.clone().unwrap_or_default();
         secrets.insert(name, Some(Arc::new(data_of(secret))));
     }
-    let plan = plan::plan(&project, &secrets).map_err(|blocked| {
+    let config_maps = inputs::references(&identity.name, &project.spec).config_maps;
+    let known = |name: String| (name, Some(render::Digest::of_bytes(b"placeholder")));
+    let inputs = Inputs { secrets, config_maps: config_maps.into_iter().map(known).collect(), ..Inputs::default() };
+    let plan = plan::plan(&project, &inputs).map_err(|blocked| {
         let first = blocked.spec.or(blocked.database).or(blocked.storage);
         OfflineError::Problem(
             first.unwrap_or_else(|| Problem::new(crate::reason::Reason::SpecInvalid, "cannot be planned")),
         )
     })?;
-    let credentials = plan::credentials(&identity, &secrets)
+    let credentials = plan::credentials(&identity, &inputs.secrets)
         .map_err(OfflineError::Problem)?
         .ok_or_else(|| OfflineError::Write("placeholder keys are incomplete".to_owned()))?;
-    render::render(&plan, &credentials)?.iter().map(|manifest| document(&manifest.body)).collect()
+    render::render(&plan, &credentials, "placeholder")?.iter().map(|manifest| document(&manifest.body)).collect()
 }
 
 fn data_of(secret: &Secret) -> SecretData {
@@ -157,6 +168,13 @@ fn placeholders(project: &SupabaseProject, identity: &Identity) -> Result<Secret
             ("secretAccessKey", "placeholder-secret-access-key"),
         ];
         secrets.insert(secret.name, text(&keys));
+    }
+    if let Some(login) = project.spec.studio.as_ref().and_then(|studio| studio.dashboard_basic_auth_secret_ref.as_ref())
+    {
+        secrets.insert(login.name.clone(), text(&[("username", "placeholder"), ("password", "placeholder-password")]));
+    }
+    if let Some(given) = project.spec.functions.as_ref().and_then(|functions| functions.secret_ref.as_ref()) {
+        secrets.insert(given.name.clone(), text(&[("PLACEHOLDER", "placeholder")]));
     }
     for authority in [database.ca_secret_ref, storage.ca_secret_ref].into_iter().flatten() {
         let placeholder = "-----BEGIN CERTIFICATE-----\nplaceholder\n-----END CERTIFICATE-----\n";

@@ -21,13 +21,15 @@ use tower::ServiceBuilder;
 use crate::api::{SupabaseProject, SupabaseProjectSpec};
 use crate::checks::Runner;
 use crate::cluster::{self, Cluster, Leading, Stores, Trigger, Wakes};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::controller::{Context, on_error, reconcile};
 use crate::leader::Leadership;
 use crate::telemetry::{Metrics, Telemetry};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    #[error(transparent)]
+    Settings(#[from] ConfigError),
     #[error("no Kubernetes API server: {0}")]
     Config(#[from] kube::config::InferConfigError),
     #[error("cannot make a Kubernetes client: {0}")]
@@ -45,6 +47,7 @@ pub enum RunError {
 /// # Errors
 /// Something that the operator cannot do without is not there.
 pub async fn run(config: Config) -> Result<(), RunError> {
+    let catalogue = Arc::new(config.images.catalogue()?);
     let stop = stop_signal()?;
     let telemetry = Telemetry::default();
     let address = config.http_address;
@@ -73,7 +76,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         .pool_max_idle_per_host(0)
         .build()?;
     let runner = Runner::new(usize::from(config.checks), trigger);
-    let context = Arc::new(Context::new(cluster, runner, http, telemetry.metrics.clone()));
+    let context = Arc::new(Context::new(cluster, runner, http, telemetry.metrics.clone(), catalogue));
     tokio::spawn(follow_leadership(leading.clone(), context.clone()));
     let (listed, controllers): (Vec<_>, Vec<_>) = wakes
         .into_iter()

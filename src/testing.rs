@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::api::SupabaseProject;
 use crate::plan::Plan;
-use crate::plan::inputs::{SecretData, SecretReader, Secrets};
+use crate::plan::inputs::{Inputs, SecretData, SecretReader, Secrets};
 use crate::plan::keys::{self, Credentials};
 use crate::reason::Problem;
 
@@ -78,6 +78,14 @@ pub fn secrets() -> Secrets {
     ])
 }
 
+pub fn inputs() -> Inputs {
+    inputs_of(secrets())
+}
+
+pub fn inputs_of(secrets: Secrets) -> Inputs {
+    Inputs { secrets, ..Inputs::default() }
+}
+
 pub fn set_key(secrets: &mut Secrets, secret: &str, key: &str, value: &str) {
     edit(secrets, secret, |keys| {
         keys.insert(key.to_owned(), value.as_bytes().to_vec());
@@ -107,5 +115,5 @@ pub fn credentials() -> Credentials {
 }
 
 pub fn plan() -> Plan {
-    crate::plan::plan(&project(), &secrets()).unwrap()
+    crate::plan::plan(&project(), &inputs()).unwrap()
 }

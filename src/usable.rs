@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 
+use crate::components::Component;
 use crate::components::gateway::internal_url;
-use crate::plan::Identity;
 use crate::plan::keys::Credentials;
+use crate::plan::{Login, Plan};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
 use crate::sql::{PROBE_FUNCTION, PROBE_SCHEMA};
@@ -20,48 +21,62 @@ const BODY_LIMIT: usize = 64 * 1024;
 struct Probe<'a> {
     what: &'static str,
     path: String,
-    key: Option<&'a Sensitive>,
+    key: Key<'a>,
     status: StatusCode,
     /// Part of the body.
     contains: &'static str,
 }
 
-fn probes(credentials: &Credentials) -> Vec<Probe<'_>> {
+/// What a request is sent with.
+enum Key<'a> {
+    Nothing,
+    Api(&'a Sensitive),
+    /// An API key, and the wish for a websocket.
+    Socket(&'a Sensitive),
+    Dashboard(Login),
+}
+
+fn probes<'a>(plan: &Plan, credentials: &'a Credentials) -> Vec<Probe<'a>> {
+    let Credentials { anon_key, publishable_key, service_role_key, secret_key, .. } = credentials;
+    let probe = |what, path: &str, key, status, contains| Probe { what, path: path.to_owned(), key, status, contains };
+    let ok = |what, path: &str, key, contains| probe(what, path, key, StatusCode::OK, contains);
+    let refused = |what, path: &str| probe(what, path, Key::Nothing, StatusCode::UNAUTHORIZED, "");
     let function = format!("/rest/v1/rpc/{PROBE_FUNCTION}");
-    let call =
-        |what, key| Probe { what, path: function.clone(), key: Some(key), status: StatusCode::OK, contains: "true" };
-    vec![
-        call("the REST API with the anon key", &credentials.anon_key),
-        call("the REST API with the publishable key", &credentials.publishable_key),
-        Probe {
-            what: "the REST API without a key",
-            path: function.clone(),
-            key: None,
-            status: StatusCode::UNAUTHORIZED,
-            contains: "",
-        },
-        Probe {
-            what: "the OpenAPI root with the service_role key",
-            path: "/rest/v1/".to_owned(),
-            key: Some(&credentials.service_role_key),
-            status: StatusCode::OK,
-            contains: "swagger",
-        },
-        Probe {
-            what: "the OpenAPI root with the secret key",
-            path: "/rest/v1/".to_owned(),
-            key: Some(&credentials.secret_key),
-            status: StatusCode::OK,
-            contains: "swagger",
-        },
-        Probe {
-            what: "postgres-meta with the secret key",
-            path: "/pg/health".to_owned(),
-            key: Some(&credentials.secret_key),
-            status: StatusCode::OK,
-            contains: "date",
-        },
-    ]
+    let of = |component| match component {
+        Component::Auth => vec![
+            ok("Auth with the anon key", "/auth/v1/health", Key::Api(anon_key), "GoTrue"),
+            ok("Auth with the publishable key", "/auth/v1/health", Key::Api(publishable_key), "GoTrue"),
+            refused("Auth without a key", "/auth/v1/health"),
+        ],
+        Component::Postgrest => vec![
+            ok("the REST API with the anon key", &function, Key::Api(anon_key), "true"),
+            ok("the REST API with the publishable key", &function, Key::Api(publishable_key), "true"),
+            refused("the REST API without a key", &function),
+            ok("the OpenAPI root with the service_role key", "/rest/v1/", Key::Api(service_role_key), "swagger"),
+            ok("the OpenAPI root with the secret key", "/rest/v1/", Key::Api(secret_key), "swagger"),
+        ],
+        Component::Realtime => vec![probe(
+            "a websocket of Realtime with the publishable key",
+            "/realtime/v1/websocket?vsn=1.0.0",
+            Key::Socket(publishable_key),
+            StatusCode::SWITCHING_PROTOCOLS,
+            "",
+        )],
+        Component::Storage => {
+            vec![ok("the buckets with the secret key", "/storage/v1/bucket", Key::Api(secret_key), "[")]
+        }
+        Component::Meta => vec![ok("postgres-meta with the secret key", "/pg/health", Key::Api(secret_key), "date")],
+        Component::Studio => vec![
+            ok("Studio with its login", "/api/platform/profile", Key::Dashboard(plan.dashboard(credentials)), ""),
+            refused("Studio without its login", "/api/platform/profile"),
+        ],
+        Component::Functions => {
+            vec![ok("Edge Functions", "/functions/v1/_internal/health", Key::Api(anon_key), "healthy")]
+        }
+        // Nothing leads to these through the gateway.
+        Component::Gateway | Component::Imgproxy | Component::Pooler => Vec::new(),
+    };
+    plan.workloads.keys().flat_map(|component| of(*component)).collect()
 }
 
 /// A service that has just come up is unknown to the gateway for seconds: its name is looked up again after at most
@@ -73,19 +88,20 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The first answer that a client could not use.
-pub async fn probe(client: &Client, identity: &Identity, credentials: &Credentials) -> Result<(), Problem> {
+pub async fn probe(client: &Client, plan: &Plan, credentials: &Credentials) -> Result<(), Problem> {
     let started = Instant::now();
     loop {
-        match ask_all(client, &internal_url(identity), credentials).await {
+        match ask_all(client, plan, credentials).await {
             Err(_) if started.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
             result => return result,
         }
     }
 }
 
-async fn ask_all(client: &Client, gateway: &str, credentials: &Credentials) -> Result<(), Problem> {
-    for probe in probes(credentials) {
-        ask(client, gateway, &probe).await?;
+async fn ask_all(client: &Client, plan: &Plan, credentials: &Credentials) -> Result<(), Problem> {
+    let gateway = internal_url(&plan.identity);
+    for probe in probes(plan, credentials) {
+        ask(client, &gateway, &probe).await?;
     }
     Ok(())
 }
@@ -94,8 +110,21 @@ async fn ask(client: &Client, gateway: &str, probe: &Probe<'_>) -> Result<(), Pr
     let Probe { what, path, key, status, contains } = probe;
     let mut request =
         client.get(format!("{gateway}{path}")).header("Accept-Profile", PROBE_SCHEMA).timeout(REQUEST_LIMIT);
-    if let Some(key) = key {
-        request = request.header("apikey", key.expose());
+    match key {
+        Key::Nothing => {}
+        Key::Api(key) => request = request.header("apikey", key.expose()),
+        Key::Socket(key) => {
+            request = request
+                .header("apikey", key.expose())
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket")
+                .header("sec-websocket-version", "13")
+                // Any 16 bytes: it only shows that the server speaks the protocol (RFC 6455).
+                .header("sec-websocket-key", "c3VwYWJhc2Utb3BlcmF0b3I=");
+        }
+        Key::Dashboard(Login { username, password }) => {
+            request = request.basic_auth(username, Some(password.expose()));
+        }
     }
     let unreachable = |error: reqwest::Error| {
         // Without the URL: it is in the message already, and could carry a key.
@@ -104,6 +133,9 @@ async fn ask(client: &Client, gateway: &str, probe: &Probe<'_>) -> Result<(), Pr
     };
     let mut answer = request.send().await.map_err(unreachable)?;
     let got = answer.status();
+    if got == *status && contains.is_empty() {
+        return Ok(());
+    }
     let mut body = Vec::new();
     // The gateway's image is the tenant's choice: what it sends is not trusted to end.
     while body.len() < BODY_LIMIT {
@@ -115,8 +147,9 @@ async fn ask(client: &Client, gateway: &str, probe: &Probe<'_>) -> Result<(), Pr
         return Ok(());
     }
     let said: String = body.chars().take(200).collect();
+    let wanted = if got == *status { format!("with {contains:?} in it") } else { format!("{status}") };
     Err(Problem::new(
         Reason::GatewayRefused,
-        format!("{what}: {gateway}{path} answered {got} instead of {status}: {said}"),
+        format!("{what}: {gateway}{path} answered {got} instead of {wanted}: {said}"),
     ))
 }

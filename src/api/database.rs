@@ -156,7 +156,7 @@ pub enum AntiAffinity {
 }
 
 /// A Secret in the project's own namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
     /// Name of the Secret.
@@ -165,7 +165,7 @@ pub struct SecretRef {
 }
 
 /// A PEM bundle of CA certificates in a Secret of the project's own namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CaSecretRef {
     /// Name of the Secret.

@@ -2,7 +2,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ComponentSpec, DatabaseSpec, PostgrestSpec, StorageSpec, SupabaseProjectStatus};
+use super::{
+    AuthSpec, ComponentSpec, DatabaseSpec, FunctionsSpec, GatewaySpec, PoolerSpec, PostgrestSpec, RealtimeSpec,
+    StorageApiSpec, StorageSpec, StudioSpec, SupabaseProjectStatus, WorkloadSpec,
+};
 
 /// A Supabase project: its API gateway and services on a PostgreSQL database and an S3 bucket.
 ///
@@ -45,9 +48,28 @@ use super::{ComponentSpec, DatabaseSpec, PostgrestSpec, StorageSpec, SupabasePro
     .message("metadata.name must be at most 40 characters: lower-case letters, digits and '-', starting with a letter, because Services are named after it")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = kube::core::Rule::new("(has(self.database) && has(self.database.secretRef)) == (has(oldSelf.database) && has(oldSelf.database.secretRef))").message("a database cannot change between managed and your own (secretRef): its data would stay behind; make a new project and move them"))]
-#[x_kube(validation = kube::core::Rule::new("(has(self.storage) && has(self.storage.secretRef)) == (has(oldSelf.storage) && has(oldSelf.storage.secretRef))").message("storage cannot change between managed and your own (secretRef): its files would stay behind; make a new project and move them"))]
+#[x_kube(
+    validation = kube::core::Rule::new("(has(self.database) && has(self.database.secretRef)) == (has(oldSelf.database) && has(oldSelf.database.secretRef))").message("a database cannot change between managed and your own (secretRef): its data would stay behind; make a new project and move them"),
+    validation = kube::core::Rule::new("(has(self.storage) && has(self.storage.secretRef)) == (has(oldSelf.storage) && has(oldSelf.storage.secretRef))").message("storage cannot change between managed and your own (secretRef): its files would stay behind; make a new project and move them"),
+    validation = kube::core::Rule::new("has(self.projectId) == has(oldSelf.projectId) && (!has(self.projectId) || self.projectId == oldSelf.projectId)").message("projectId cannot change: files and tenants of the project are stored under it"),
+    validation = kube::core::Rule::new("!(has(self.kong) && has(self.gateway))").message("kong and gateway exclude each other: kong is another spelling of gateway with type Kong"),
+    validation = kube::core::Rule::new("!(has(self.meta) && has(self.meta.enabled) && !self.meta.enabled) || (has(self.studio) && has(self.studio.enabled) && !self.studio.enabled)").message("studio needs meta: set studio.enabled to false as well, or leave meta enabled")
+)]
 pub struct SupabaseProjectSpec {
+    /// Id of the project: the folder of its files in the bucket, its tenant in Realtime and in the pooler. It cannot
+    /// change. Default: `metadata.name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = kube::core::Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("projectId must be lower-case letters, digits and '-'"))]
+    pub project_id: Option<String>,
+
+    /// The Supabase release: a tested set of images. A newer one is an upgrade; an older one is refused, because
+    /// services cannot undo their migrations. `supabase-operator releases` lists them. Default: the newest when the
+    /// project is made, then that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub release: Option<String>,
+
     /// URL under which browsers and apps reach this project, without a path, for example `https://api.example.com`.
     /// Default: the address of the gateway Service inside of the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,17 +85,49 @@ pub struct SupabaseProjectSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<StorageSpec>,
 
-    /// The API gateway (Envoy): the only door to the project's services.
+    /// The API gateway: the only door to the project's services.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gateway: Option<ComponentSpec>,
+    pub gateway: Option<GatewaySpec>,
+
+    /// Kong as the API gateway, as other operators spell it: the same as `gateway` with `type: Kong`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kong: Option<WorkloadSpec>,
+
+    /// Supabase Auth (GoTrue): sign-up, sign-in and sessions of your users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthSpec>,
 
     /// PostgREST: the REST API of the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub postgrest: Option<PostgrestSpec>,
 
+    /// Realtime: broadcast, presence and database changes over websockets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realtime: Option<RealtimeSpec>,
+
+    /// The Storage API: files in the bucket, guarded by row level security.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_api: Option<StorageApiSpec>,
+
+    /// imgproxy: image transformations for the Storage API. Without it they are switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imgproxy: Option<ComponentSpec>,
+
     /// postgres-meta: the database management API, behind the service key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meta: Option<ComponentSpec>,
+
+    /// Studio: the dashboard, behind a login of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub studio: Option<StudioSpec>,
+
+    /// Edge Functions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub functions: Option<FunctionsSpec>,
+
+    /// Supavisor: a connection pooler for clients that speak PostgreSQL. Off by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooler: Option<PoolerSpec>,
 }
 
 /// What becomes of the data of a managed database and object store when their project is deleted.

@@ -21,7 +21,7 @@ pub struct SupabaseProjectStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The Supabase release whose images run.
+    /// The Supabase release that runs. While another one is rolled out it is still the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
 
@@ -121,8 +121,24 @@ pub struct DependencyStatus {
 pub struct Endpoints {
     /// The project URL: what supabase-js calls `supabaseUrl`.
     pub api: String,
+    /// Auth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<String>,
     /// The REST API.
-    pub rest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<String>,
+    /// Realtime.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realtime: Option<String>,
+    /// The Storage API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
+    /// Edge Functions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub functions: Option<String>,
+    /// The dashboard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub studio: Option<String>,
 }
 
 /// The keys in use.

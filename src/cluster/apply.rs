@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditi
 
 use super::Cluster;
 use super::call::{CallError, bounded};
-use super::stores::{ObjectKey, ProjectKey, Seen, controller};
+use super::seen::{ObjectKey, ProjectKey, Seen, controller};
 use crate::plan::Identity;
 use crate::plan::names::ObjectName;
 use crate::reason::{Problem, Reason};
@@ -83,8 +83,17 @@ enum Written {
     Blocked(Problem),
 }
 
+/// Who has the name of an object.
+enum Holder {
+    Nobody,
+    /// This project, with the object of this uid.
+    Us(String),
+    Other(Problem),
+}
+
 impl Cluster {
-    /// Brings a project's objects to what was rendered. `kept` are objects of the project that are not rendered.
+    /// Brings a project's objects to what was rendered. `held` are left as they are, and so is what is called as one of
+    /// `kept`.
     ///
     /// # Errors
     /// The API server refused or did not answer.
@@ -92,6 +101,7 @@ impl Cluster {
         &self,
         identity: &Identity,
         manifests: &[Manifest],
+        held: &[Manifest],
         kept: &[ObjectName],
         applied: &mut Applied,
     ) -> Result<Outcome, ApplyError> {
@@ -130,7 +140,7 @@ impl Cluster {
             applied.remember(key.clone(), manifest.digest, &answer);
             changes.push(Change { key, cause });
         }
-        self.prune(identity, manifests, kept).await?;
+        self.prune(identity, manifests.iter().chain(held), kept).await?;
         Ok(match postponed {
             Some(wait) => Outcome::Postponed(changes, wait),
             None => Outcome::Applied(changes),
@@ -158,9 +168,14 @@ impl Cluster {
             answer => return Ok(Written::Live(Box::new(answer?))),
         }
         // Someone has the name: somebody else, or ourselves before the watch said so.
-        object.metadata.resource_version = None;
-        if let Some(problem) = self.who_has(identity, manifest).await? {
-            return Ok(Written::Blocked(problem));
+        match self.who_has(identity, manifest).await? {
+            Holder::Other(problem) => return Ok(Written::Blocked(problem)),
+            Holder::Us(uid) => {
+                object.metadata.resource_version = None;
+                object.metadata.uid = Some(uid);
+            }
+            // Gone since: still nobody else's object that is made in this instant.
+            Holder::Nobody => {}
         }
         Ok(Written::Live(Box::new(self.patch(identity, manifest, &object).await?)))
     }
@@ -183,19 +198,26 @@ impl Cluster {
         Api::namespaced_with(self.client.clone(), &identity.namespace, &manifest.kind.resource())
     }
 
-    async fn who_has(&self, identity: &Identity, manifest: &Manifest) -> Result<Option<Problem>, CallError> {
+    async fn who_has(&self, identity: &Identity, manifest: &Manifest) -> Result<Holder, CallError> {
         let (kind, name) = (manifest.kind.as_str(), manifest.name.as_str());
         let api = self.api(identity, manifest);
         let live = bounded("read", kind, &identity.namespace, name, api.get_metadata_opt(name)).await?;
-        let ours = live.is_none_or(|live| controller(&live.metadata).as_deref() == Some(identity.uid.as_str()));
-        Ok((!ours).then(|| name_taken(identity, kind, name)))
+        let Some(metadata) = live.map(|live| live.metadata) else { return Ok(Holder::Nobody) };
+        let ours = controller(&metadata).as_deref() == Some(identity.uid.as_str());
+        Ok(match metadata.uid {
+            Some(uid) if ours => Holder::Us(uid),
+            _ => Holder::Other(name_taken(identity, kind, name)),
+        })
     }
 
-    async fn prune(&self, identity: &Identity, manifests: &[Manifest], kept: &[ObjectName]) -> Result<(), CallError> {
-        let wanted: HashSet<ObjectKey> = manifests
-            .iter()
-            .map(|manifest| ObjectKey { kind: manifest.kind, name: manifest.name.to_string() })
-            .collect();
+    async fn prune(
+        &self,
+        identity: &Identity,
+        manifests: impl Iterator<Item = &Manifest>,
+        kept: &[ObjectName],
+    ) -> Result<(), CallError> {
+        let wanted: HashSet<ObjectKey> =
+            manifests.map(|manifest| ObjectKey { kind: manifest.kind, name: manifest.name.to_string() }).collect();
         for (key, seen) in self.stores.objects(&identity.key()) {
             let ours = seen.owner.as_deref() == Some(identity.uid.as_str());
             let keep = wanted.contains(&key) || kept.iter().any(|name| name.as_str() == key.name);

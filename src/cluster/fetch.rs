@@ -1,15 +1,18 @@
-//! Reading the Secrets that a project refers to: once for each version that the watch announced.
+//! Reading the Secrets and `ConfigMaps` that a project refers to: once for each version that the watch announced.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
+use serde_json::json;
 
 use super::Cluster;
 use super::call::{CallError, bounded};
-use super::stores::{ProjectKey, controller, version};
-use crate::plan::inputs::{SecretData, Secrets};
+use super::seen::{ProjectKey, controller, version};
+use super::stores::{Source, SourceKey};
+use crate::plan::inputs::{References, SecretData, Secrets};
+use crate::render::Digest;
 
 /// Data of Secrets by namespace and name, with the version that it was read at.
 #[derive(Default)]
@@ -39,22 +42,60 @@ impl SecretCache {
     }
 }
 
+/// Digests of `ConfigMaps`, with the version that they were read at: their content is nobody's business here.
+#[derive(Default)]
+pub struct ConfigMapCache(Mutex<HashMap<(String, String), (u64, Digest)>>);
+
 impl Cluster {
-    /// The named Secrets of a project's namespace.
+    /// The Secrets that a project refers to, and digests of the `ConfigMaps`.
     ///
     /// # Errors
-    /// The API server refused or did not answer. A Secret that does not exist is not an error.
-    pub async fn fetch(&self, project: &ProjectKey, names: &[String]) -> Result<Secrets, CallError> {
-        self.stores.refer(project, names);
-        let mut secrets = Secrets::new();
-        for name in names {
-            let data = match self.stores.secret_version(&project.namespace, name) {
-                Some(version) => self.read(&project.namespace, name, version).await?,
-                None => None,
-            };
-            secrets.insert(name.clone(), data);
+    /// The API server refused or did not answer. What does not exist is not an error.
+    pub async fn fetch(
+        &self,
+        project: &ProjectKey,
+        references: &References,
+    ) -> Result<(Secrets, BTreeMap<String, Option<Digest>>), CallError> {
+        let key =
+            |source, name: &String| SourceKey { source, namespace: project.namespace.clone(), name: name.clone() };
+        let secret_keys = references.secrets.iter().map(|name| key(Source::Secret, name));
+        let keys: Vec<SourceKey> =
+            secret_keys.chain(references.config_maps.iter().map(|name| key(Source::ConfigMap, name))).collect();
+        self.stores.refer(project, &keys);
+        let (mut secrets, mut config_maps) = (Secrets::new(), BTreeMap::new());
+        for SourceKey { source, namespace, name } in keys {
+            let key = SourceKey { source, namespace: namespace.clone(), name: name.clone() };
+            let version = self.stores.source_version(&key);
+            match (source, version) {
+                (Source::Secret, None) => drop(secrets.insert(name, None)),
+                (Source::Secret, Some(version)) => {
+                    let data = self.read(&namespace, &name, version).await?;
+                    secrets.insert(name, data);
+                }
+                (Source::ConfigMap, None) => drop(config_maps.insert(name, None)),
+                (Source::ConfigMap, Some(version)) => {
+                    let digest = self.read_config_map(&namespace, &name, version).await?;
+                    config_maps.insert(name, digest);
+                }
+            }
         }
-        Ok(secrets)
+        Ok((secrets, config_maps))
+    }
+
+    async fn read_config_map(&self, namespace: &str, name: &str, wanted: u64) -> Result<Option<Digest>, CallError> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let known = |cache: &ConfigMapCache| cache.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        if let Some((_, digest)) = known(&self.config_maps).filter(|(version, _)| *version >= wanted) {
+            return Ok(Some(digest));
+        }
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let Some(map) = bounded("read", "ConfigMap", namespace, name, api.get_opt(name)).await? else {
+            return Ok(None);
+        };
+        let digest = Digest::of(&json!([map.data, map.binary_data]));
+        let read = version(&map.metadata);
+        self.config_maps.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (read, digest));
+        Ok(Some(digest))
     }
 
     async fn read(&self, namespace: &str, name: &str, wanted: u64) -> Result<Option<Arc<SecretData>>, CallError> {

@@ -3,15 +3,19 @@
 mod apply;
 mod call;
 mod fetch;
+mod seen;
 mod stores;
 mod surroundings;
+mod trouble;
 mod watch;
 
 pub use apply::{Applied, ApplyError, Change, ChangeCause, Outcome};
 pub use call::{CallError, bounded};
-pub use fetch::SecretCache;
-pub use stores::{ObjectKey, ProjectKey, Rollout, Seen, Stores};
+pub use fetch::{ConfigMapCache, SecretCache};
+pub use seen::{ObjectKey, ProjectKey, Rollout, Seen};
+pub use stores::Stores;
 pub use surroundings::surroundings;
+pub use trouble::Trouble;
 pub use watch::{Scope, Trigger, Wakes, start};
 
 use std::sync::Arc;
@@ -37,6 +41,7 @@ pub struct Cluster {
     client: Client,
     pub stores: Arc<Stores>,
     pub secrets: SecretCache,
+    config_maps: ConfigMapCache,
     recorder: Recorder,
     leading: Leading,
 }
@@ -45,7 +50,14 @@ impl Cluster {
     pub fn new(client: Client, stores: Arc<Stores>, leading: Leading, instance: Option<String>) -> Self {
         let reporter = Reporter { controller: MANAGER.to_owned(), instance };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, stores, secrets: SecretCache::default(), recorder, leading }
+        Self {
+            client,
+            stores,
+            secrets: SecretCache::default(),
+            config_maps: ConfigMapCache::default(),
+            recorder,
+            leading,
+        }
     }
 
     pub fn is_leading(&self) -> bool {

@@ -1,126 +1,14 @@
 //! What the watches saw, in as few bytes as the decisions need: no object is kept, only [`Seen`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use k8s_openapi::api::apps::v1::DeploymentStatus;
 use kube::ResourceExt;
 use kube::core::{DynamicObject, ObjectMeta};
-use serde_json::Value;
 
-use crate::render::{Digest, Kind, PROJECT_LABEL, digest};
-
-/// A project by namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProjectKey {
-    pub namespace: String,
-    pub name: String,
-}
-
-/// An object of a project; the namespace is the project's.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectKey {
-    pub kind: Kind,
-    pub name: String,
-}
-
-/// What is remembered of a live object.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    pub uid: Box<str>,
-    /// `resourceVersion`; since Kubernetes 1.35 its order is documented, and it always was a number.
-    pub version: u64,
-    /// uid of the controlling owner.
-    pub owner: Option<Box<str>>,
-    /// Digest of the fields that we applied; `None` if we never did.
-    pub fields: Option<Digest>,
-    /// Who last changed it besides us.
-    pub editor: Option<Box<str>>,
-    pub deleting: bool,
-    pub rollout: Option<Rollout>,
-}
-
-/// Where the pods of a Deployment stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rollout {
-    pub wanted: i32,
-    pub updated: i32,
-    pub available: i32,
-    pub total: i32,
-    /// Whether the deployment controller has seen the newest spec.
-    pub observed: bool,
-}
-
-impl Rollout {
-    /// Every wanted pod runs the newest version and is available, and no old one is left.
-    pub fn is_complete(&self) -> bool {
-        self.observed && self.updated >= self.wanted && self.available >= self.wanted && self.total == self.updated
-    }
-}
-
-impl Seen {
-    pub fn of(kind: Kind, object: &DynamicObject) -> Self {
-        let metadata = &object.metadata;
-        let managers = metadata.managed_fields.as_deref().unwrap_or_default();
-        Self {
-            uid: metadata.uid.clone().unwrap_or_default().into(),
-            version: version(metadata),
-            owner: controller(metadata).map(Into::into),
-            fields: digest::owned(&value(object), managers),
-            editor: managers
-                .iter()
-                .filter(|entry| entry.manager.as_deref() != Some(crate::render::MANAGER))
-                .filter(|entry| entry.subresource.as_deref() != Some("status"))
-                .max_by_key(|entry| entry.time.clone())
-                .and_then(|entry| entry.manager.clone())
-                .map(Into::into),
-            deleting: metadata.deletion_timestamp.is_some(),
-            rollout: (kind == Kind::Deployment).then(|| rollout(object)),
-        }
-    }
-
-    /// Whether the two differ in nothing that a decision is made from.
-    fn same(&self, other: &Self) -> bool {
-        Self { version: 0, editor: None, ..self.clone() } == Self { version: 0, editor: None, ..other.clone() }
-    }
-}
-
-/// uid of the controlling owner.
-pub fn controller(metadata: &ObjectMeta) -> Option<String> {
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
-}
-
-pub fn version(metadata: &ObjectMeta) -> u64 {
-    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
-}
-
-/// The project whose label an object carries.
-pub fn project_of(metadata: &ObjectMeta) -> Option<ProjectKey> {
-    let name = metadata.labels.as_ref()?.get(PROJECT_LABEL)?.clone();
-    Some(ProjectKey { namespace: metadata.namespace.clone()?, name })
-}
-
-fn value(object: &DynamicObject) -> Value {
-    let mut value = object.data.clone();
-    if let (Some(fields), Ok(metadata)) = (value.as_object_mut(), serde_json::to_value(&object.metadata)) {
-        fields.insert("metadata".to_owned(), metadata);
-    }
-    value
-}
-
-fn rollout(object: &DynamicObject) -> Rollout {
-    let status = object.data.get("status").cloned().unwrap_or_default();
-    let status: DeploymentStatus = serde_json::from_value(status).unwrap_or_default();
-    let wanted = object.data.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
-    Rollout {
-        wanted: i32::try_from(wanted).unwrap_or_default(),
-        updated: status.updated_replicas.unwrap_or_default(),
-        available: status.available_replicas.unwrap_or_default(),
-        total: status.replicas.unwrap_or_default(),
-        observed: status.observed_generation >= object.metadata.generation,
-    }
-}
+use super::seen::{ObjectKey, ProjectKey, Rollout, Seen, project_of};
+use super::trouble::{Trouble, Troubles};
+use crate::render::Kind;
 
 #[derive(Default)]
 struct Objects {
@@ -154,15 +42,28 @@ impl Objects {
     }
 }
 
-/// Secrets by namespace and name.
-type SecretKey = (String, String);
+/// Kinds of the user's objects that a project refers to by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    Secret,
+    ConfigMap,
+}
+
+/// One of them, by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SourceKey {
+    pub source: Source,
+    pub namespace: String,
+    pub name: String,
+}
 
 /// The memory of the watches.
 #[derive(Default)]
 pub struct Stores {
     objects: RwLock<Objects>,
-    secrets: RwLock<HashMap<SecretKey, u64>>,
-    references: RwLock<HashMap<SecretKey, HashSet<ProjectKey>>>,
+    sources: RwLock<HashMap<SourceKey, u64>>,
+    references: RwLock<HashMap<SourceKey, HashSet<ProjectKey>>>,
+    troubles: RwLock<Troubles>,
 }
 
 // A thread that panicked while it held a lock has not left these maps half-written: every change is one insert.
@@ -186,6 +87,13 @@ impl Stores {
         of_project.map(|(key, seen)| (key.clone(), seen.clone())).collect()
     }
 
+    /// Names of the project's Jobs that succeeded.
+    pub fn succeeded(&self, project: &ProjectKey) -> BTreeSet<String> {
+        let objects = read(&self.objects);
+        let of_project = objects.known.get(project).into_iter().flatten();
+        of_project.filter(|(_, seen)| seen.succeeded).map(|(key, _)| key.name.clone()).collect()
+    }
+
     pub fn rollout(&self, project: &ProjectKey, name: &str) -> Option<Rollout> {
         let key = ObjectKey { kind: Kind::Deployment, name: name.to_owned() };
         read(&self.objects).get(project, &key)?.rollout
@@ -199,6 +107,9 @@ impl Stores {
         let mut objects = write(&self.objects);
         let project = project_of(&object.metadata);
         let mut changed = Vec::new();
+        if kind == Kind::Deployment {
+            changed.extend(self.saw_trouble(&seen.uid, Trouble::of_deployment(object)));
+        }
         let filed = objects.filed.get(&seen.uid).map(|(project, _)| project.clone());
         if filed.is_some() && filed != project {
             changed.extend(objects.remove(&seen.uid));
@@ -217,6 +128,7 @@ impl Stores {
 
     /// Takes in that an object is gone. A newer object of the same name stays.
     pub fn gone(&self, metadata: &ObjectMeta) -> Option<ProjectKey> {
+        self.saw_trouble(metadata.uid.as_deref().unwrap_or_default(), None);
         write(&self.objects).remove(metadata.uid.as_deref().unwrap_or_default())
     }
 
@@ -234,50 +146,65 @@ impl Stores {
         uids.into_iter().filter_map(|uid| objects.remove(&uid)).collect()
     }
 
-    pub fn secret_version(&self, namespace: &str, name: &str) -> Option<u64> {
-        read(&self.secrets).get(&(namespace.to_owned(), name.to_owned())).copied()
+    pub fn source_version(&self, key: &SourceKey) -> Option<u64> {
+        read(&self.sources).get(key).copied()
     }
 
-    /// Takes in the version of a Secret, or that it is gone. Returns the projects that refer to it.
-    pub fn saw_secret(&self, namespace: &str, name: &str, version: Option<u64>) -> Vec<ProjectKey> {
-        let key = (namespace.to_owned(), name.to_owned());
+    /// Takes in the version of a Secret or `ConfigMap`, or that it is gone. Returns the projects that refer to it.
+    pub fn saw_source(&self, key: &SourceKey, version: Option<u64>) -> Vec<ProjectKey> {
         let old = match version {
-            Some(version) => write(&self.secrets).insert(key.clone(), version),
-            None => write(&self.secrets).remove(&key),
+            Some(version) => write(&self.sources).insert(key.clone(), version),
+            None => write(&self.sources).remove(key),
         };
         if old == version {
             return Vec::new();
         }
-        read(&self.references).get(&key).into_iter().flatten().cloned().collect()
+        read(&self.references).get(key).into_iter().flatten().cloned().collect()
     }
 
-    /// After a new list: forgets Secrets that were not in it.
-    pub fn retain_secrets(&self, namespace: Option<&str>, listed: &HashSet<SecretKey>) -> Vec<ProjectKey> {
-        let gone: Vec<SecretKey> = read(&self.secrets)
+    /// After a new list: forgets what was not in it.
+    pub fn retain_sources(
+        &self,
+        source: Source,
+        namespace: Option<&str>,
+        listed: &HashSet<SourceKey>,
+    ) -> Vec<ProjectKey> {
+        let inside = |key: &SourceKey| namespace.is_none_or(|namespace| namespace == key.namespace);
+        let gone: Vec<SourceKey> = read(&self.sources)
             .keys()
-            .filter(|key| namespace.is_none_or(|namespace| namespace == key.0) && !listed.contains(*key))
+            .filter(|key| key.source == source && inside(key) && !listed.contains(*key))
             .cloned()
             .collect();
-        gone.iter().flat_map(|(namespace, name)| self.saw_secret(namespace, name, None)).collect()
+        gone.iter().flat_map(|key| self.saw_source(key, None)).collect()
     }
 
-    /// Remembers which Secrets a project refers to, so that their changes reach it.
-    pub fn refer(&self, project: &ProjectKey, names: &[String]) {
+    /// Remembers what a project refers to, so that its changes reach it.
+    pub fn refer(&self, project: &ProjectKey, keys: &[SourceKey]) {
         let known = {
             let references = read(&self.references);
-            let refers = |name: &String| {
-                let key = (project.namespace.clone(), name.clone());
-                references.get(&key).is_some_and(|projects| projects.contains(project))
-            };
-            names.iter().all(refers)
+            keys.iter().all(|key| references.get(key).is_some_and(|projects| projects.contains(project)))
         };
         if !known {
             let mut references = write(&self.references);
-            for name in names {
-                let key = (project.namespace.clone(), name.clone());
-                references.entry(key).or_default().insert(project.clone());
+            for key in keys {
+                references.entry(key.clone()).or_default().insert(project.clone());
             }
         }
+    }
+
+    /// Takes in what is wrong with an object, `None` if nothing is. Returns its project if that is news.
+    pub fn saw_trouble(&self, uid: &str, trouble: Option<(ProjectKey, Trouble)>) -> Option<ProjectKey> {
+        write(&self.troubles).saw(uid, trouble)
+    }
+
+    /// What is wrong with a project's pods.
+    pub fn troubles(&self, project: &ProjectKey) -> Vec<Trouble> {
+        read(&self.troubles).of(project)
+    }
+
+    /// uids of every object that something is wrong with.
+    pub fn troubled(&self, namespace: Option<&str>) -> HashSet<Box<str>> {
+        read(&self.troubles).uids(namespace)
     }
 
     /// Forgets a project that is gone. Its objects go when the watches say so.
@@ -292,6 +219,7 @@ impl Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::PROJECT_LABEL;
     use serde_json::json;
 
     fn deployment(version: &str, uid: &str, available: i32) -> DynamicObject {
@@ -367,22 +295,16 @@ mod tests {
     #[test]
     fn a_secret_wakes_exactly_the_projects_that_refer_to_it() {
         let stores = Stores::default();
-        stores.refer(&project(), &["orders-s3".to_owned()]);
-        assert_eq!(stores.saw_secret("tenant", "orders-s3", Some(1)), [project()]);
-        assert_eq!(stores.saw_secret("tenant", "orders-s3", Some(1)), []);
-        assert_eq!(stores.saw_secret("other", "orders-s3", Some(1)), []);
-        assert_eq!(stores.retain_secrets(None, &HashSet::new()), [project()]);
+        let key = |source, namespace: &str| SourceKey { source, namespace: namespace.into(), name: "orders-s3".into() };
+        let secret = || key(Source::Secret, "tenant");
+        stores.refer(&project(), &[secret()]);
+        assert_eq!(stores.saw_source(&secret(), Some(1)), [project()]);
+        assert_eq!(stores.saw_source(&secret(), Some(1)), []);
+        assert_eq!(stores.saw_source(&key(Source::Secret, "other"), Some(1)), []);
+        assert_eq!(stores.saw_source(&key(Source::ConfigMap, "tenant"), Some(1)), [], "of another kind");
+        assert_eq!(stores.retain_sources(Source::ConfigMap, None, &HashSet::new()), []);
+        assert_eq!(stores.retain_sources(Source::Secret, None, &HashSet::new()), [project()]);
         stores.forget_project(&project());
-        assert_eq!(stores.saw_secret("tenant", "orders-s3", Some(2)), []);
-    }
-
-    #[test]
-    fn a_rollout_with_an_old_pod_left_is_not_complete() {
-        let mut rollout = Rollout { wanted: 1, updated: 1, available: 1, total: 2, observed: true };
-        assert!(!rollout.is_complete());
-        rollout.total = 1;
-        assert!(rollout.is_complete());
-        rollout.observed = false;
-        assert!(!rollout.is_complete());
+        assert_eq!(stores.saw_source(&secret(), Some(2)), []);
     }
 }

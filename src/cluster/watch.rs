@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::Client;
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::core::ObjectMeta;
@@ -17,7 +17,9 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use super::stores::{ProjectKey, Stores, version};
+use super::seen::{ProjectKey, version};
+use super::stores::{Source, SourceKey, Stores};
+use super::trouble::Trouble;
 use crate::api::SupabaseProject;
 use crate::render::{Kind, MANAGED_BY};
 
@@ -59,35 +61,56 @@ impl Trigger {
 const PAGE: u32 = 100;
 
 /// Helm's release Secrets are large and many, tokens change often, and no project refers to either.
-const REFERABLE: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
+const REFERABLE_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
+
+/// Every namespace has one.
+const REFERABLE_CONFIG_MAPS: &str = "metadata.name!=kube-root-ca.crt";
 
 /// Starts every watch in every scope. Resolves when each has seen a whole list.
 pub async fn start(client: &Client, scopes: &[Scope], stores: &Arc<Stores>, trigger: &Trigger) {
     let (synced, _) = watch::channel(0_usize);
+    let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)).page_size(PAGE);
     let mut started = 0;
     for scope in scopes {
         for kind in Kind::ALL {
             let children = Children { kind, scope: scope.clone(), stores: stores.clone(), missing: HashSet::new() };
-            let config =
-                watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)).page_size(PAGE);
             let api = match scope.as_deref() {
                 Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind.resource()),
                 None => Api::all_with(client.clone(), &kind.resource()),
             };
-            tokio::spawn(follow(api, config, children, trigger.clone(), synced.clone()));
-            started += 1;
+            tokio::spawn(follow(api, ours.clone(), children, trigger.clone(), synced.clone()));
         }
-        let secrets = Secrets { scope: scope.clone(), stores: stores.clone(), listed: HashSet::new() };
-        let config = watcher::Config::default().fields(REFERABLE).page_size(PAGE);
-        let api: Api<PartialObjectMeta<Secret>> = match scope.as_deref() {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        };
-        tokio::spawn(follow(api, config, secrets, trigger.clone(), synced.clone()));
-        started += 1;
+        let pods = Pods { scope: scope.clone(), stores: stores.clone(), missing: HashSet::new() };
+        tokio::spawn(follow(api::<Pod>(client, scope), ours.clone(), pods, trigger.clone(), synced.clone()));
+        let sources = |source| Sources { source, scope: scope.clone(), stores: stores.clone(), listed: HashSet::new() };
+        let config = |fields| watcher::Config::default().fields(fields).page_size(PAGE);
+        let secrets = api::<PartialObjectMeta<Secret>>(client, scope);
+        let of_secrets = Metadata::new(sources(Source::Secret));
+        tokio::spawn(follow(secrets, config(REFERABLE_SECRETS), of_secrets, trigger.clone(), synced.clone()));
+        let config_maps = api::<PartialObjectMeta<ConfigMap>>(client, scope);
+        let of_config_maps = Metadata::new(sources(Source::ConfigMap));
+        tokio::spawn(follow(
+            config_maps,
+            config(REFERABLE_CONFIG_MAPS),
+            of_config_maps,
+            trigger.clone(),
+            synced.clone(),
+        ));
+        started += Kind::ALL.len() + 3;
     }
     // The sender lives in this function: waiting cannot fail.
     let _ = synced.subscribe().wait_for(|done| *done >= started).await;
+}
+
+fn api<K>(client: &Client, scope: &Scope) -> Api<K>
+where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    match scope.as_deref() {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
 }
 
 /// What a watch does with what it sees. Every method returns the projects to look at.
@@ -181,41 +204,97 @@ impl Fold for Children {
     }
 }
 
-struct Secrets {
+/// Pods in trouble; the others are forgotten at once.
+struct Pods {
     scope: Scope,
     stores: Arc<Stores>,
-    listed: HashSet<(String, String)>,
+    missing: HashSet<Box<str>>,
 }
 
-fn secret_key(metadata: &ObjectMeta) -> (String, String) {
-    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+fn uid(metadata: &ObjectMeta) -> &str {
+    metadata.uid.as_deref().unwrap_or_default()
 }
 
-impl Fold for Secrets {
-    type Object = PartialObjectMeta<Secret>;
+impl Fold for Pods {
+    type Object = Pod;
 
     fn started(&mut self) {
-        self.listed.clear();
+        self.missing = self.stores.troubled(self.scope.as_deref());
+    }
+
+    fn saw(&mut self, pod: &Pod) -> Vec<ProjectKey> {
+        self.missing.remove(uid(&pod.metadata));
+        self.stores.saw_trouble(uid(&pod.metadata), Trouble::of_pod(pod)).into_iter().collect()
+    }
+
+    fn gone(&mut self, pod: &Pod) -> Vec<ProjectKey> {
+        self.stores.saw_trouble(uid(&pod.metadata), None).into_iter().collect()
+    }
+
+    fn listed(&mut self) -> Vec<ProjectKey> {
+        let missing = std::mem::take(&mut self.missing);
+        missing.iter().filter_map(|uid| self.stores.saw_trouble(uid, None)).collect()
+    }
+
+    fn what(&self) -> String {
+        "Pods".to_owned()
+    }
+}
+
+/// Versions of Secrets or `ConfigMaps` of which nothing but the metadata is watched.
+struct Sources {
+    source: Source,
+    scope: Scope,
+    stores: Arc<Stores>,
+    listed: HashSet<SourceKey>,
+}
+
+impl Sources {
+    fn key(&self, metadata: &ObjectMeta) -> SourceKey {
+        SourceKey {
+            source: self.source,
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// [`Sources`] of a kind.
+struct Metadata<K> {
+    sources: Sources,
+    kind: std::marker::PhantomData<fn() -> K>,
+}
+
+impl<K> Metadata<K> {
+    fn new(sources: Sources) -> Self {
+        Self { sources, kind: std::marker::PhantomData }
+    }
+}
+
+impl<K: 'static> Fold for Metadata<K> {
+    type Object = PartialObjectMeta<K>;
+
+    fn started(&mut self) {
+        self.sources.listed.clear();
     }
 
     fn saw(&mut self, object: &Self::Object) -> Vec<ProjectKey> {
-        let (namespace, name) = secret_key(&object.metadata);
-        let projects = self.stores.saw_secret(&namespace, &name, Some(version(&object.metadata)));
-        self.listed.insert((namespace, name));
+        let key = self.sources.key(&object.metadata);
+        let projects = self.sources.stores.saw_source(&key, Some(version(&object.metadata)));
+        self.sources.listed.insert(key);
         projects
     }
 
     fn gone(&mut self, object: &Self::Object) -> Vec<ProjectKey> {
-        let (namespace, name) = secret_key(&object.metadata);
-        self.stores.saw_secret(&namespace, &name, None)
+        self.sources.stores.saw_source(&self.sources.key(&object.metadata), None)
     }
 
     fn listed(&mut self) -> Vec<ProjectKey> {
-        let listed = std::mem::take(&mut self.listed);
-        self.stores.retain_secrets(self.scope.as_deref(), &listed)
+        let Sources { source, scope, stores, listed } = &mut self.sources;
+        stores.retain_sources(*source, scope.as_deref(), &std::mem::take(listed))
     }
 
     fn what(&self) -> String {
-        "Secrets".to_owned()
+        format!("{:?}s", self.sources.source)
     }
 }

@@ -1,6 +1,8 @@
 //! postgres-meta: the database management API. Facts: its `src/server/constants.ts`.
 
-use super::{Command, Component, Configuration, Probes, Size, Stop, Workload};
+use super::connection::database_authority;
+use super::{Command, Component, Configuration, Probes, Settings, Size, Stop, Workload};
+use crate::api::SslMode;
 use crate::gateway::Upstream;
 use crate::plan::Plan;
 use crate::plan::keys::Credentials;
@@ -9,14 +11,20 @@ use crate::sql::Role;
 pub static WORKLOAD: Workload = Workload {
     component: Component::Meta,
     name: "meta",
+    field: "meta",
     title: "postgres-meta",
     condition: "MetaReady",
-    spec: |spec| spec.meta.as_ref(),
+    image_key: "meta",
+    wave: 3,
+    settings: |spec| Settings::of(spec.meta.as_ref()),
     upstream: Some(Upstream::Meta),
     port: 8080,
+    more_ports: &[],
     user: 1000,
-    probes: Probes { port: 8080, ready: "/health", live: "/health", start_seconds: 120 },
+    probes: Probes { port: 8080, ready: "/health", live: Some("/health"), start_seconds: 120 },
     command: Command::Image,
+    migration: None,
+    writable: &[],
     configuration,
     // It idles at 230 MiB; a large result set needs the rest.
     size: Size { cpu: "50m", memory: "256Mi", memory_limit: "512Mi" },
@@ -33,8 +41,16 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     config.set("PG_META_DB_NAME", &database.database);
     config.set("PG_META_DB_USER", Role::MetaAdmin.name());
     config.set("PG_META_DB_SSL_MODE", database.ssl_mode.as_str());
-    if let Some(ca) = database.ca.as_ref().filter(|_| database.ssl_mode.verifies()) {
-        config.set("PG_META_DB_SSL_ROOT_CERT", ca);
+    if let Some(authority) = database_authority(plan) {
+        // Not in PG_META_DB_SSL_ROOT_CERT: a variable has at most 128 KiB, and the bundle of RDS is larger.
+        config.set("NODE_EXTRA_CA_CERTS", authority);
+        config.authorities = true;
+    }
+    // Studio's connections, whose strings say nothing of TLS, follow this variable.
+    match database.ssl_mode {
+        SslMode::Disable => {}
+        SslMode::Require => config.set("PGSSLMODE", "no-verify"),
+        SslMode::VerifyCa | SslMode::VerifyFull => config.set("PGSSLMODE", "require"),
     }
     // The variable must be percent-encoded; generated passwords are letters and digits.
     if let Some(password) = credentials.passwords.get(&Role::MetaAdmin) {

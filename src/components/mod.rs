@@ -3,69 +3,168 @@
 //!
 //! Pure: a component turns a [`Plan`] and the [`Credentials`] into configuration values.
 
+pub mod auth;
+mod configuration;
+mod connection;
+mod functions;
 pub mod gateway;
+mod imgproxy;
 mod meta;
+pub mod pooler;
 mod postgrest;
+pub mod realtime;
+mod storage;
+mod studio;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::api::{ComponentSpec, SupabaseProjectSpec};
+use crate::api::{ComponentSpec, GatewaySpec, SupabaseProjectSpec, WorkloadSpec};
 use crate::gateway::Upstream;
 use crate::plan::Plan;
-use crate::plan::keys::Credentials;
-use crate::sensitive::Sensitive;
+use crate::plan::keys::{Credentials, Purpose};
+use crate::tenants::Tenant;
+pub use configuration::{Configuration, Content, Mount, UserSecret};
+pub use connection::AUTHORITIES;
+pub use gateway::{ENVOY, KONG};
 
+/// In the order in which conditions are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
     Gateway,
+    Auth,
     Postgrest,
+    Realtime,
+    Storage,
+    Imgproxy,
     Meta,
+    Studio,
+    Functions,
+    Pooler,
 }
 
 impl Component {
-    /// The component's part of object names, label values and keys of `status.components`.
+    /// The component's part of object names and label values.
     pub fn name(self) -> &'static str {
         self.workload().name
     }
 
+    /// Its entry in the table; for the gateway, the one that runs by default.
     pub fn workload(self) -> &'static Workload {
         match self {
-            Self::Gateway => &gateway::WORKLOAD,
+            Self::Gateway => ENVOY,
+            Self::Auth => &auth::WORKLOAD,
             Self::Postgrest => &postgrest::WORKLOAD,
+            Self::Realtime => &realtime::WORKLOAD,
+            Self::Storage => &storage::WORKLOAD,
+            Self::Imgproxy => &imgproxy::WORKLOAD,
             Self::Meta => &meta::WORKLOAD,
+            Self::Studio => &studio::WORKLOAD,
+            Self::Functions => &functions::WORKLOAD,
+            Self::Pooler => &pooler::WORKLOAD,
         }
     }
 }
 
-/// Every component, in the order in which objects are applied and conditions are listed.
-pub static COMPONENTS: [&Workload; 3] = [&postgrest::WORKLOAD, &meta::WORKLOAD, &gateway::WORKLOAD];
+/// Every component.
+pub static COMPONENTS: [&Workload; 10] = [
+    ENVOY,
+    &auth::WORKLOAD,
+    &postgrest::WORKLOAD,
+    &realtime::WORKLOAD,
+    &storage::WORKLOAD,
+    &imgproxy::WORKLOAD,
+    &meta::WORKLOAD,
+    &studio::WORKLOAD,
+    &functions::WORKLOAD,
+    &pooler::WORKLOAD,
+];
+
+/// What a component is told through its API, of those that have tenants: Realtime and the pooler.
+pub fn tenant(plan: &Plan, credentials: &Credentials, component: Component) -> Tenant {
+    let workload = component.workload();
+    let (purpose, body) = match component {
+        Component::Pooler => (Purpose::PoolerApi, pooler::tenant(plan, credentials)),
+        _ => (Purpose::RealtimeApi, realtime::tenant(plan, credentials)),
+    };
+    let (host, namespace) = (plan.identity.name.component(component), &plan.identity.namespace);
+    Tenant {
+        service: workload.title,
+        address: format!("http://{host}.{namespace}.svc:{}", workload.port),
+        id: plan.project_id.clone(),
+        api_secret: credentials.derived(purpose),
+        body,
+    }
+}
 
 /// What is different about one component.
 #[derive(Debug)]
 pub struct Workload {
     pub component: Component,
-    /// Part of object names and labels; also the field of the spec.
+    /// Part of object names and labels.
     pub name: &'static str,
+    /// The field of the spec, and the key in `status.components`.
+    pub field: &'static str,
     /// Name for people.
     pub title: &'static str,
     /// Type of its condition.
     pub condition: &'static str,
+    /// Its image in a release.
+    pub image_key: &'static str,
+    /// On a first bring-up and on a change of release, a wave starts when the one before it serves.
+    pub wave: u8,
     /// Its part of the spec.
-    pub spec: fn(&SupabaseProjectSpec) -> Option<&ComponentSpec>,
+    pub settings: fn(&SupabaseProjectSpec) -> Settings<'_>,
     /// What the gateway's routes call it; `None` if nothing reaches it through the gateway.
     pub upstream: Option<Upstream>,
-    /// Where the Service listens and the container serves.
+    /// Where the Service listens and the container serves HTTP.
     pub port: u16,
+    /// Further ports of the Service, by name.
+    pub more_ports: &'static [(&'static str, u16)],
     /// Numeric user: images that start as root are run as this one instead.
     pub user: i64,
     pub probes: Probes,
     pub command: Command,
+    /// A program of the image that migrates the component's schema: it runs once, in a Job, before the replicas start.
+    pub migration: Option<&'static [&'static str]>,
+    /// Directories of the container that must be writable, besides `/tmp`.
+    pub writable: &'static [&'static str],
     pub configuration: fn(&Plan, &Credentials) -> Configuration,
     pub size: Size,
     pub stop: Stop,
+}
+
+/// What the spec says of a component.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    pub enabled: bool,
+    pub workload: Option<&'a WorkloadSpec>,
+}
+
+impl<'a> Settings<'a> {
+    /// Of a component that a project has unless it says otherwise.
+    fn of(spec: Option<&'a ComponentSpec>) -> Self {
+        Self { enabled: spec.and_then(|spec| spec.enabled).unwrap_or(true), workload: spec.map(|spec| &spec.workload) }
+    }
+
+    /// Of a component that a project has only if it says so.
+    fn optional(spec: Option<&'a ComponentSpec>) -> Self {
+        Self { enabled: spec.is_some_and(|spec| spec.enabled == Some(true)), ..Self::of(spec) }
+    }
+
+    fn gateway(spec: &'a SupabaseProjectSpec) -> Self {
+        let gateway = spec.gateway.as_ref().map(|GatewaySpec { workload, .. }| workload);
+        Self { enabled: true, workload: gateway.or(spec.kong.as_ref()) }
+    }
+}
+
+/// Each is one entry of the table.
+impl PartialEq for Workload {
+    fn eq(&self, other: &Self) -> bool {
+        self.image_key == other.image_key
+    }
 }
 
 impl Workload {
@@ -90,12 +189,14 @@ pub struct Size {
     pub memory_limit: &'static str,
 }
 
-/// HTTP probes on the container.
+/// Probes on the container.
 #[derive(Debug)]
 pub struct Probes {
     pub port: u16,
+    /// Path of the readiness and startup probe.
     pub ready: &'static str,
-    pub live: &'static str,
+    /// Path of the liveness probe; `None` only asks whether the port is open.
+    pub live: Option<&'static str>,
     /// How long a start may take, in seconds.
     pub start_seconds: i32,
 }
@@ -105,6 +206,8 @@ pub struct Probes {
 pub enum Command {
     /// What the image says.
     Image,
+    /// The image's entry point with these arguments.
+    Arguments(&'static [&'static str]),
     /// This program with these arguments.
     Program(&'static str, fn() -> Vec<String>),
 }
@@ -118,54 +221,21 @@ pub enum Stop {
     Drain { command: fn() -> Vec<String>, grace_seconds: i64 },
 }
 
-/// What a component reads at start: the content of its ConfigMap and its Secret.
-#[derive(Debug, Default)]
-pub struct Configuration {
-    pub plain: BTreeMap<String, String>,
-    pub secret: BTreeMap<String, Sensitive>,
-    pub shape: Shape,
-}
-
-/// How configuration reaches the program.
-#[derive(Debug, Default)]
-pub enum Shape {
-    /// As environment variables. `files` are variables of the ConfigMap that are mounted as a file too.
-    #[default]
-    Environment,
-    EnvironmentWithFile {
-        variable: &'static str,
-        directory: &'static str,
-        file: &'static str,
-    },
-    /// As files. The program notices by itself when those of the Secret change, so its pods are not rolled for them.
-    Files {
-        plain_directory: &'static str,
-        secret_directory: &'static str,
-    },
-}
-
-impl Configuration {
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.plain.insert(name.to_owned(), value.into());
-    }
-
-    pub fn set_secret(&mut self, name: &str, value: &Sensitive) {
-        self.secret.insert(name.to_owned(), value.clone());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_table_holds_each_component_once_under_its_own_name() {
-        let mut names: Vec<_> = COMPONENTS.iter().map(|workload| workload.component.name()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), COMPONENTS.len());
-        for workload in COMPONENTS {
+        for part in [|w: &Workload| w.name, |w: &Workload| w.field, |w: &Workload| w.condition] {
+            let mut parts: Vec<_> = COMPONENTS.iter().map(|workload| part(workload)).collect();
+            parts.sort_unstable();
+            parts.dedup();
+            assert_eq!(parts.len(), COMPONENTS.len());
+        }
+        for (workload, next) in COMPONENTS.iter().zip(&COMPONENTS[1..]) {
             assert_eq!(workload.component.workload().component, workload.component);
+            assert!(workload.component < next.component && workload.wave <= next.wave, "{}", next.name);
         }
     }
 }

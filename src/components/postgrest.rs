@@ -1,6 +1,7 @@
 //! PostgREST: the REST API. Facts: `docs.postgrest.org/en/stable/references/configuration.html`.
 
-use super::{Command, Component, Configuration, Probes, Shape, Size, Stop, Workload};
+use super::connection::database_authority;
+use super::{Command, Component, Configuration, Probes, Settings, Size, Stop, Workload};
 use crate::gateway::Upstream;
 use crate::plan::Plan;
 use crate::plan::keys::Credentials;
@@ -8,22 +9,25 @@ use crate::sql::Role;
 
 /// Admin server: `/live` and `/ready`. Not part of the Service.
 const ADMIN_PORT: u16 = 3001;
-const CA_VARIABLE: &str = "DATABASE_CA";
-const CA_DIRECTORY: &str = "/etc/supabase/database";
-const CA_FILE: &str = "ca.crt";
 
 pub static WORKLOAD: Workload = Workload {
     component: Component::Postgrest,
     name: "postgrest",
+    field: "postgrest",
     title: "PostgREST",
     condition: "PostgRESTReady",
-    spec: |spec| spec.postgrest.as_ref().map(|postgrest| &postgrest.component),
+    image_key: "postgrest",
+    wave: 1,
+    settings: |spec| Settings::of(spec.postgrest.as_ref().map(|postgrest| &postgrest.component)),
     upstream: Some(Upstream::Rest),
     port: 3000,
+    more_ports: &[],
     user: 1000,
     // Until the first connection to the database both answer nothing at all, so the start has a budget of its own.
-    probes: Probes { port: ADMIN_PORT, ready: "/ready", live: "/live", start_seconds: 300 },
+    probes: Probes { port: ADMIN_PORT, ready: "/ready", live: Some("/live"), start_seconds: 300 },
     command: Command::Image,
+    migration: None,
+    writable: &[],
     configuration,
     size: Size { cpu: "50m", memory: "64Mi", memory_limit: "256Mi" },
     stop: Stop::Sleep { seconds: 5 },
@@ -43,10 +47,9 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
         config.set_secret("PGPASSWORD", password);
     }
     // With a CA at hand libpq verifies in mode `require` too, which nobody asked for.
-    if let Some(ca) = database.ca.as_ref().filter(|_| database.ssl_mode.verifies()) {
-        config.set(CA_VARIABLE, ca);
-        config.set("PGSSLROOTCERT", format!("{CA_DIRECTORY}/{CA_FILE}"));
-        config.shape = Shape::EnvironmentWithFile { variable: CA_VARIABLE, directory: CA_DIRECTORY, file: CA_FILE };
+    if let Some(authority) = database_authority(plan) {
+        config.set("PGSSLROOTCERT", authority);
+        config.authorities = true;
     }
     config.set("PGRST_DB_SCHEMAS", plan.postgrest.schemas.join(","));
     config.set("PGRST_DB_EXTRA_SEARCH_PATH", "public,extensions");
@@ -81,8 +84,8 @@ mod tests {
         plan.database.ca = Some("PEM".to_owned());
         let config = configuration(&plan, &testing::credentials());
         assert_eq!(config.plain["PGSSLMODE"], "verify-full");
-        assert_eq!(config.plain["PGSSLROOTCERT"], "/etc/supabase/database/ca.crt");
-        assert!(matches!(config.shape, Shape::EnvironmentWithFile { variable: "DATABASE_CA", .. }));
+        assert_eq!(config.plain["PGSSLROOTCERT"], "/etc/supabase/authorities/database.crt");
+        assert!(config.authorities);
     }
 
     #[test]

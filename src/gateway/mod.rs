@@ -1,24 +1,30 @@
-//! The API gateway's configuration for Envoy, rendered from a route table.
+//! The API gateway's configuration, rendered from a route table for Envoy or for Kong.
 //!
 //! In: which services a project has and where they listen, its public URL, its API keys.
-//! Out: the text of Envoy's files, the command that starts it and the command that drains it.
-//! Keys stand in exactly one file, the one of [`routes_file`], which belongs into a Secret and
-//! which Envoy re-reads without dropping a connection; everything else may be read by anyone.
+//! Out for Envoy: the text of its files, the command that starts it and the command that drains it.
+//! Out for Kong: its one file and its environment.
+//! Keys stand in exactly one file, that of [`routes_file`] or of [`kong_file`], which belongs into
+//! a Secret; everything else may be read by anyone. Envoy re-reads its file without dropping a
+//! connection, Kong reads it at its start only.
 //!
 //! It never does I/O, never fails and never opens a route because something is missing: an absent
 //! key, role, service or route is a refusal.
 
+mod cors;
 mod envoy;
 mod filters;
+mod kong;
 mod rds;
 mod routes;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use envoy::{Layout, args, drain_command, files};
+pub use kong::{KONG_DIR, KONG_FILE, KONG_PREFIX, KONG_STATUS_PORT, kong_environment, kong_file};
 pub use rds::routes_file;
-pub use routes::{Access, Match, Route, Timeouts, Translation, routes};
+pub use routes::{Access, Match, Route, Timeouts, Translation, oauth_server_routes, routes};
 
 /// The port of the gateway. Above 1024, so that no capability is needed.
 pub const PORT: u16 = 8000;
@@ -31,6 +37,8 @@ pub const READY_PATH: &str = "/_gateway/ready";
 pub const CONFIG_DIR: &str = "/etc/envoy";
 /// Where the Secret with [`ROUTES_FILE`] is mounted, as a directory.
 pub const SECRET_DIR: &str = "/etc/envoy-routes";
+/// Where documents of the gateway's own are served, by name.
+pub const DOCUMENTS_PATH: &str = "/_gateway/mail";
 /// The name of [`routes_file`] in its Secret.
 pub const ROUTES_FILE: &str = "rds.json";
 /// How long a draining gateway finishes requests, in seconds. The pod's
@@ -88,6 +96,9 @@ pub struct Address {
     pub port: u16,
 }
 
+/// HTML that the gateway serves by itself, by name: templates of mails, which Auth reads by HTTP only.
+pub type Documents = BTreeMap<String, String>;
+
 /// The services of the project. One without an address is not part of it: its routes answer 503.
 pub type Upstreams = BTreeMap<Upstream, Address>;
 
@@ -128,9 +139,15 @@ impl fmt::Debug for Keys {
 pub struct Dashboard {
     /// Without colon and control characters.
     pub username: String,
-    /// Standard base64 of the password's SHA-1, the only form that Envoy's filter knows. It is
-    /// unsalted: as secret as the password itself.
-    pub password_sha1_base64: String,
+    pub password: crate::sensitive::Sensitive,
+}
+
+impl Dashboard {
+    /// Whether a gateway can ask for exactly this user: Envoy refuses an odd name, and no password is none to ask for.
+    fn is_usable(&self) -> bool {
+        let odd = |c: char| c == ':' || c.is_control();
+        !self.username.trim().is_empty() && !self.username.contains(odd) && !self.password.expose().is_empty()
+    }
 }
 
 impl fmt::Debug for Dashboard {

@@ -19,7 +19,7 @@ fn keys() -> Keys {
         service_jwt: "internal-service".to_owned(),
         dashboard: Some(Dashboard {
             username: "admin".to_owned(),
-            password_sha1_base64: "W6ph5Mm5Pz8GgiULbPgzG37mj9g=".to_owned(),
+            password: crate::sensitive::Sensitive::new("password"),
         }),
     }
 }
@@ -29,7 +29,7 @@ fn table() -> Vec<Route> {
 }
 
 fn host(upstreams: &Upstreams, keys: &Keys) -> Value {
-    let file: Value = serde_json::from_str(&routes_file(&table(), upstreams, keys)).unwrap();
+    let file: Value = serde_json::from_str(&routes_file(&table(), upstreams, keys, &Documents::new())).unwrap();
     file["resources"][0]["virtual_hosts"][0].clone()
 }
 
@@ -53,7 +53,7 @@ fn plain_files_hold_no_key_and_are_json() {
             assert!(secrets.iter().all(|secret| !content.contains(secret)), "{name}");
         }
     }
-    let rds = routes_file(&table(), &everything(), &keys());
+    let rds = routes_file(&table(), &everything(), &keys(), &Documents::new());
     assert!(rds.contains("sb_secret_1") && rds.contains("internal-service"));
     assert!(secrets[1..].iter().all(|secret| !files["lds.json"].contains(secret)));
 }
@@ -61,7 +61,10 @@ fn plain_files_hold_no_key_and_are_json() {
 #[test]
 fn output_is_deterministic() {
     assert_eq!(files(&everything()), files(&everything()));
-    assert_eq!(routes_file(&table(), &everything(), &keys()), routes_file(&table(), &everything(), &keys()));
+    assert_eq!(
+        routes_file(&table(), &everything(), &keys(), &Documents::new()),
+        routes_file(&table(), &everything(), &keys(), &Documents::new())
+    );
 }
 
 #[test]
@@ -109,8 +112,7 @@ fn dashboard_that_envoy_would_refuse_is_closed() {
         Some(Dashboard { username: "a:b".to_owned(), ..good.clone() }),
         Some(Dashboard { username: "a\nb".to_owned(), ..good.clone() }),
         Some(Dashboard { username: String::new(), ..good.clone() }),
-        Some(Dashboard { password_sha1_base64: "plain".to_owned(), ..good.clone() }),
-        Some(Dashboard { password_sha1_base64: String::new(), ..good }),
+        Some(Dashboard { password: crate::sensitive::Sensitive::new(""), ..good }),
     ];
     for dashboard in broken {
         let host = host(&everything(), &Keys { dashboard, ..keys() });

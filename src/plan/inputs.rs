@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::SupabaseProjectSpec;
+use crate::components::auth;
 use crate::plan::names::ProjectName;
+use crate::plan::releases::Catalogue;
 use crate::reason::{Problem, Reason};
+use crate::render::Digest;
 use crate::sensitive::Sensitive;
 
 /// Data of one Secret.
@@ -21,19 +24,43 @@ pub struct SecretData {
 /// Every Secret that a project refers to by name; `None` where there is no such Secret.
 pub type Secrets = BTreeMap<String, Option<Arc<SecretData>>>;
 
-/// Names of the Secrets that must be read before a project can be planned: the user's and the generated ones.
-pub fn references(name: &ProjectName, spec: &SupabaseProjectSpec) -> Vec<String> {
-    let mut names = vec![name.jwt().to_string(), name.database_roles().to_string()];
+/// Everything that a project is planned from, besides itself.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    pub secrets: Secrets,
+    /// Digest of the content of every `ConfigMap` that the project refers to; `None` where there is none.
+    pub config_maps: BTreeMap<String, Option<Digest>>,
+    pub catalogue: Arc<Catalogue>,
+}
+
+/// What a project refers to by name, in its own namespace.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct References {
+    /// The user's Secrets and the generated ones.
+    pub secrets: Vec<String>,
+    pub config_maps: Vec<String>,
+}
+
+/// What must be read before a project can be planned.
+pub fn references(name: &ProjectName, spec: &SupabaseProjectSpec) -> References {
     let (database, storage) = (spec.database.as_ref(), spec.storage.as_ref());
-    let secrets =
-        [database.and_then(|spec| spec.secret_ref.as_ref()), storage.and_then(|spec| spec.secret_ref.as_ref())];
-    names.extend(secrets.into_iter().flatten().map(|secret| secret.name.clone()));
+    let mut secrets = vec![name.jwt().to_string(), name.database_roles().to_string()];
+    let own = [database.and_then(|spec| spec.secret_ref.as_ref()), storage.and_then(|spec| spec.secret_ref.as_ref())];
+    secrets.extend(own.into_iter().flatten().map(|secret| secret.name.clone()));
     let authorities =
         [database.and_then(|spec| spec.ca_secret_ref.as_ref()), storage.and_then(|spec| spec.ca_secret_ref.as_ref())];
-    names.extend(authorities.into_iter().flatten().map(|ca| ca.name.clone()));
-    names.sort();
-    names.dedup();
-    names
+    secrets.extend(authorities.into_iter().flatten().map(|ca| ca.name.clone()));
+    let dashboard = spec.studio.as_ref().and_then(|studio| studio.dashboard_basic_auth_secret_ref.as_ref());
+    let functions = spec.functions.as_ref().and_then(|functions| functions.secret_ref.as_ref());
+    secrets.extend([dashboard, functions].into_iter().flatten().map(|secret| secret.name.clone()));
+    secrets.extend(spec.auth.iter().flat_map(auth::references));
+    secrets.sort();
+    secrets.dedup();
+    let functions = spec.functions.iter().flat_map(|functions| &functions.functions);
+    let mut config_maps: Vec<String> = functions.map(|function| function.config_map_ref.name.clone()).collect();
+    config_maps.sort();
+    config_maps.dedup();
+    References { secrets, config_maps }
 }
 
 /// One Secret with the words to say what is wrong with it.

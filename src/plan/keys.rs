@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use p256::SecretKey;
 use p256::pkcs8::EncodePrivateKey;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 use super::inputs::{SecretData, SecretReader};
 use crate::reason::{Problem, Reason};
@@ -32,6 +33,7 @@ mod key {
     pub const ANON: &str = "anon-key";
     pub const SERVICE_ROLE: &str = "service-role-key";
     pub const META_CRYPTO: &str = "pg-meta-crypto-key";
+    pub const DERIVATION: &str = "derivation-key";
     pub const SIGNING_KEYS: &str = "signing-keys";
     pub const JWKS: &str = "jwks";
     pub const PUBLISHABLE: &str = "publishable-key";
@@ -51,6 +53,10 @@ pub struct Credentials {
     pub service_role_key: Sensitive,
     /// Shared by Studio and postgres-meta.
     pub meta_crypto_key: Sensitive,
+    /// What services keep among themselves is derived from this one: [`Credentials::derived`].
+    pub derivation_key: Sensitive,
+    /// JWKS array with the private ES256 key, for Auth alone.
+    pub signing_keys: Sensitive,
     /// Id of the ES256 key that signs.
     pub signing_key_id: String,
     /// JWKS of every verifier: `{"keys": [public ES256 key, symmetric key]}`. A secret, for the symmetric key in it.
@@ -113,6 +119,7 @@ pub fn mint(entropy: Entropy<'_>, now: Timestamp) -> Result<BTreeMap<&'static st
         (key::SIGNING_KEYS, json!([signing.private, oct]).to_string()),
         (key::JWKS, json!({"keys": [signing.public, oct]}).to_string()),
         (key::META_CRYPTO, URL_SAFE_NO_PAD.encode(random::<32>(entropy))),
+        (key::DERIVATION, URL_SAFE_NO_PAD.encode(random::<32>(entropy))),
         (key::PUBLISHABLE, opaque("sb_publishable_", random(entropy))),
         (key::SECRET, opaque("sb_secret_", random(entropy))),
         (key::JWT_SECRET, jwt_secret),
@@ -197,7 +204,99 @@ pub fn is_intact(data: &SecretData, jwt: bool) -> bool {
     if jwt { read_keys(&reader).is_ok() } else { read_passwords(&reader).is_ok() }
 }
 
+/// A secret that only services of the project share, and that nobody has to store. Each is as long as its user wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Guards Realtime's tenant administration.
+    RealtimeApi,
+    /// Exactly 16 bytes: an AES-128 key.
+    RealtimeDatabaseEncryption,
+    RealtimeMetrics,
+    /// At least 64 bytes.
+    RealtimeSecretBase,
+    /// Who has it can run code in Realtime.
+    RealtimeCookie,
+    S3AccessKeyId,
+    S3SecretAccessKey,
+    DashboardPassword,
+    PoolerApi,
+    PoolerMetrics,
+    /// At least 64 bytes.
+    PoolerSecretBase,
+    /// Exactly 32 bytes: an AES-256 key.
+    PoolerVault,
+    PoolerCookie,
+}
+
+impl Purpose {
+    #[cfg(test)]
+    pub const ALL: [Self; 13] = [
+        Self::RealtimeApi,
+        Self::RealtimeDatabaseEncryption,
+        Self::RealtimeMetrics,
+        Self::RealtimeSecretBase,
+        Self::RealtimeCookie,
+        Self::S3AccessKeyId,
+        Self::S3SecretAccessKey,
+        Self::DashboardPassword,
+        Self::PoolerApi,
+        Self::PoolerMetrics,
+        Self::PoolerSecretBase,
+        Self::PoolerVault,
+        Self::PoolerCookie,
+    ];
+
+    /// Its label, which must never change, and its length in hexadecimal characters.
+    fn parameters(self) -> (&'static str, usize) {
+        match self {
+            Self::RealtimeApi => ("realtime/api", 64),
+            Self::RealtimeDatabaseEncryption => ("realtime/database-encryption", 16),
+            Self::RealtimeMetrics => ("realtime/metrics", 64),
+            Self::RealtimeSecretBase => ("realtime/secret-base", 128),
+            Self::RealtimeCookie => ("realtime/cookie", 64),
+            Self::S3AccessKeyId => ("storage/s3-access-key-id", 32),
+            Self::S3SecretAccessKey => ("storage/s3-secret-access-key", 64),
+            Self::DashboardPassword => ("studio/dashboard-password", 32),
+            Self::PoolerApi => ("pooler/api", 64),
+            Self::PoolerMetrics => ("pooler/metrics", 64),
+            Self::PoolerSecretBase => ("pooler/secret-base", 128),
+            Self::PoolerVault => ("pooler/vault", 32),
+            Self::PoolerCookie => ("pooler/cookie", 64),
+        }
+    }
+}
+
 impl Credentials {
+    /// HMAC-SHA-512 of the purpose's label: the same for ever, and telling nothing of the others.
+    pub fn derived(&self, purpose: Purpose) -> Sensitive {
+        let (label, length) = purpose.parameters();
+        // HMAC takes keys of any length, so this has no other arm.
+        let Ok(mut mac) = Hmac::<Sha512>::new_from_slice(self.derivation_key.expose().as_bytes()) else {
+            return Sensitive::new("");
+        };
+        mac.update(label.as_bytes());
+        let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        Sensitive::new(hex.get(..length).unwrap_or_default())
+    }
+
+    /// Every secret among them, for those who must make sure that none is seen.
+    pub fn all(&self) -> impl Iterator<Item = &Sensitive> {
+        let keys = [
+            &self.jwt_secret,
+            &self.anon_key,
+            &self.service_role_key,
+            &self.meta_crypto_key,
+            &self.derivation_key,
+            &self.signing_keys,
+            &self.jwks,
+            &self.publishable_key,
+            &self.secret_key,
+            &self.anon_token,
+            &self.service_role_token,
+        ];
+        keys.into_iter().chain(self.passwords.values())
+    }
+
     /// Reads the key material back, and checks what its users would accept silently and then fail on
     /// (PostgREST takes a malformed JWKS and refuses every token).
     ///
@@ -232,8 +331,12 @@ fn read_keys(jwt: &SecretReader<'_>) -> Result<Credentials, Problem> {
     if jwt_secret.expose().len() < 32 {
         return Err(jwt.problem(Reason::KeysInvalid, "key \"jwt-secret\" must have at least 32 characters"));
     }
-    let jwks = value(key::JWKS)?;
-    let signing_key_id = signing_key_id(jwt.text(key::SIGNING_KEYS)?, jwks.expose()).ok_or_else(|| {
+    let (signing_keys, jwks) = (value(key::SIGNING_KEYS)?, value(key::JWKS)?);
+    let derivation_key = value(key::DERIVATION)?;
+    if derivation_key.expose().len() < 32 {
+        return Err(jwt.problem(Reason::KeysInvalid, "key \"derivation-key\" must have at least 32 characters"));
+    }
+    let signing_key_id = signing_key_id(signing_keys.expose(), jwks.expose()).ok_or_else(|| {
         jwt.problem(
             Reason::KeysInvalid,
             "\"signing-keys\" and \"jwks\" do not fit together: the first key of both must be the same ES256 key",
@@ -249,6 +352,8 @@ fn read_keys(jwt: &SecretReader<'_>) -> Result<Credentials, Problem> {
         service_role_token: value(key::SERVICE_ROLE_TOKEN)?,
         created: jwt.data.created,
         passwords: BTreeMap::new(),
+        derivation_key,
+        signing_keys,
         signing_key_id,
         jwks,
         jwt_secret,
@@ -335,6 +440,20 @@ mod tests {
             testing::set_key(&mut secrets, "demo-jwt", "jwks", jwks);
             assert_eq!(testing::read_credentials(&secrets).unwrap_err().reason, Reason::KeysInvalid, "{jwks}");
         }
+    }
+
+    #[test]
+    fn derived_secrets_have_their_length_differ_and_stay() {
+        let credentials = testing::credentials();
+        let mut derived: Vec<_> = Purpose::ALL.iter().map(|purpose| credentials.derived(*purpose)).collect();
+        for (purpose, secret) in Purpose::ALL.iter().zip(&derived) {
+            assert_eq!(secret.expose().len(), purpose.parameters().1, "{purpose:?}");
+        }
+        derived.sort_by(|a, b| a.expose().cmp(b.expose()));
+        assert!(derived.windows(2).all(|pair| !pair[1].expose().starts_with(pair[0].expose())));
+        // What was derived once encrypts what is stored.
+        let known = Credentials { derivation_key: Sensitive::new("0123456789abcdef0123456789abcdef"), ..credentials };
+        assert_eq!(known.derived(Purpose::RealtimeDatabaseEncryption).expose(), "073ff9a9eac16ff2");
     }
 
     #[test]

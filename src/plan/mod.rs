@@ -3,25 +3,34 @@
 //! Pure. In: the spec and the fetched Secrets. Out: a [`Plan`], or every [`Problem`] that stands in the way, each with
 //! its remedy. After this the spec is not consulted again.
 
+pub mod endpoints;
 pub mod inputs;
 pub mod keys;
 pub mod names;
 pub mod releases;
+mod settings;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
-use serde_json::json;
+use k8s_openapi::api::core::v1::{Affinity, EnvVar, ResourceRequirements};
+use serde::Deserialize as _;
 
-use crate::api::{ComponentSpec, DatabaseSpec, PostgrestSpec, SecretRef, SslMode, StorageSpec, SupabaseProject};
-use crate::components::{COMPONENTS, Component, gateway};
+use crate::api::{GatewayType, PodTemplate, SupabaseProject, SupabaseProjectSpec, WorkloadSpec};
+use crate::components::auth::AuthSettings;
+use crate::components::realtime::Limits;
+use crate::components::{self, COMPONENTS, Component, KONG, Workload, gateway};
 use crate::reason::{Problem, Reason};
-use crate::render::Digest;
 use crate::sensitive::Sensitive;
-use inputs::{SecretReader, Secrets};
-use keys::Credentials;
+pub use endpoints::{BucketEndpoint, DatabaseEndpoint};
+use inputs::{Inputs, SecretReader, Secrets};
+use keys::{Credentials, Purpose};
 use names::ProjectName;
 use releases::Release;
+pub use settings::{
+    Function, FunctionsSettings, FunctionsSource, Login, PoolerSettings, PostgrestSettings, StorageSettings,
+    StudioSettings,
+};
 
 /// Identity of a project in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,83 +66,34 @@ impl Identity {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     pub identity: Identity,
-    pub release: &'static Release,
+    /// Where the project's files lie in the bucket, and its tenants' name.
+    pub project_id: String,
+    pub release: Arc<Release>,
     /// URL that clients use, without a trailing slash.
     pub public_url: String,
     pub database: DatabaseEndpoint,
     pub bucket: BucketEndpoint,
+    /// The components that the project has.
     pub workloads: BTreeMap<Component, WorkloadPlan>,
+    pub auth: AuthSettings,
     pub postgrest: PostgrestSettings,
-}
-
-/// Where the database is and how to log in as its administrator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatabaseEndpoint {
-    pub host: String,
-    pub port: u16,
-    pub database: String,
-    pub username: String,
-    pub password: Sensitive,
-    pub ssl_mode: SslMode,
-    /// PEM bundle.
-    pub ca: Option<String>,
-    /// `namespace/name` of the Secret, for messages.
-    pub secret: String,
-}
-
-impl DatabaseEndpoint {
-    /// Changes when anything does that a connection depends on.
-    pub fn fingerprint(&self) -> Digest {
-        let Self { host, port, database, username, password, ssl_mode, ca, secret } = self;
-        let password = password.expose();
-        Digest::of(&json!([host, port, database, username, password, ssl_mode.as_str(), ca, secret]))
-    }
-
-    /// The same with the passwords that an initialisation sets.
-    pub fn initialization_fingerprint(&self, credentials: &Credentials) -> Digest {
-        let passwords = credentials.passwords.values().map(Sensitive::expose).collect::<Vec<_>>();
-        Digest::of(&json!([self.fingerprint().to_hex(), passwords]))
-    }
-}
-
-/// Where the bucket is and how to use it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BucketEndpoint {
-    /// URL of the S3 server.
-    pub endpoint: String,
-    pub region: String,
-    pub bucket: String,
-    pub access_key_id: Sensitive,
-    pub secret_access_key: Sensitive,
-    pub force_path_style: bool,
-    /// PEM bundle.
-    pub ca: Option<String>,
-    /// `namespace/name` of the Secret, for messages.
-    pub secret: String,
-}
-
-impl BucketEndpoint {
-    /// Changes when anything does that a request depends on.
-    pub fn fingerprint(&self) -> Digest {
-        let Self { endpoint, region, bucket, access_key_id, secret_access_key, force_path_style, ca, secret } = self;
-        let keys = [access_key_id.expose(), secret_access_key.expose()];
-        Digest::of(&json!([endpoint, region, bucket, keys, force_path_style, ca, secret]))
-    }
+    pub realtime: Limits,
+    pub storage: StorageSettings,
+    pub studio: StudioSettings,
+    pub functions: FunctionsSettings,
+    pub pooler: PoolerSettings,
 }
 
 /// What every workload has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadPlan {
+    pub workload: &'static Workload,
     pub image: String,
     pub replicas: i32,
     pub resources: ResourceRequirements,
     pub extra_env: Vec<EnvVar>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PostgrestSettings {
-    pub schemas: Vec<String>,
-    pub max_rows: i32,
+    pub pod: PodTemplate,
+    pub affinity: Option<Affinity>,
 }
 
 /// What keeps a project from being planned, by what it is about. At least one is set.
@@ -144,38 +104,86 @@ pub struct Blocked {
     pub storage: Option<Problem>,
 }
 
+impl From<Problem> for Blocked {
+    fn from(problem: Problem) -> Self {
+        Self { spec: Some(problem), ..Self::default() }
+    }
+}
+
 /// Resolves a project.
 ///
 /// # Errors
 /// Every problem at once: a user who forgot two Secrets reads about both.
-pub fn plan(project: &SupabaseProject, secrets: &Secrets) -> Result<Plan, Blocked> {
-    let identity = Identity::of(project).map_err(|problem| Blocked { spec: Some(problem), ..Blocked::default() })?;
-    let spec = &project.spec;
-    let database = database(&spec.database.clone().unwrap_or_default(), secrets, &identity.namespace);
-    let bucket = bucket(&spec.storage.clone().unwrap_or_default(), secrets, &identity.namespace);
-    let (database, bucket) = match (database, bucket) {
-        (Ok(database), Ok(bucket)) => (database, bucket),
-        (database, bucket) => {
-            return Err(Blocked { spec: None, database: database.err(), storage: bucket.err() });
+pub fn plan(project: &SupabaseProject, inputs: &Inputs) -> Result<Plan, Blocked> {
+    let identity = Identity::of(project)?;
+    let (spec, secrets, namespace) = (&project.spec, &inputs.secrets, identity.namespace.as_str());
+    let running = project.status.as_ref().and_then(|status| status.release.as_deref());
+    let release = inputs.catalogue.choose(spec.release.as_deref(), running);
+    let studio = settings::studio(spec, &identity, secrets);
+    let functions = settings::functions(spec.functions.as_ref(), inputs, namespace);
+    let storage = settings::storage(spec.storage_api.as_ref());
+    let (public_url, gateway_url) = (public_url(spec, &identity), gateway::internal_url(&identity));
+    let auth = spec.auth.clone().unwrap_or_default();
+    let auth = components::auth::settings(&auth, secrets, namespace, &public_url, &gateway_url);
+    let database = endpoints::database(&spec.database.clone().unwrap_or_default(), secrets, namespace);
+    let bucket = endpoints::bucket(&spec.storage.clone().unwrap_or_default(), secrets, namespace);
+    let workloads = release.clone().and_then(|release| workloads(spec, &release));
+    match (release, workloads, auth, studio, functions, storage, database, bucket) {
+        (Ok(release), Ok(workloads), Ok(auth), Ok(studio), Ok(functions), Ok(storage), Ok(database), Ok(bucket)) => {
+            Ok(Plan {
+                project_id: spec.project_id.clone().unwrap_or_else(|| identity.name.to_string()),
+                public_url,
+                workloads,
+                auth,
+                postgrest: settings::postgrest(spec.postgrest.as_ref()),
+                realtime: spec.realtime.clone().unwrap_or_default(),
+                pooler: settings::pooler(spec.pooler.as_ref()),
+                identity,
+                release,
+                database,
+                bucket,
+                storage,
+                studio,
+                functions,
+            })
         }
-    };
-    let release = &releases::NEWEST;
-    let workloads = COMPONENTS
-        .iter()
-        .map(|workload| {
-            let settings = (workload.spec)(spec);
-            (workload.component, workload_plan(workload.component, settings, release))
-        })
-        .collect();
-    Ok(Plan {
-        public_url: spec.public_url.clone().unwrap_or_else(|| gateway::internal_url(&identity)),
-        postgrest: postgrest(spec.postgrest.as_ref()),
-        identity,
-        release,
-        database,
-        bucket,
-        workloads,
-    })
+        (release, workloads, auth, studio, functions, storage, database, bucket) => Err(Blocked {
+            spec: release
+                .err()
+                .or(workloads.err())
+                .or(auth.err())
+                .or(studio.err())
+                .or(functions.err())
+                .or(storage.err()),
+            database: database.err(),
+            storage: bucket.err(),
+        }),
+    }
+}
+
+impl Plan {
+    /// Login of the dashboard: the user's own, or one that is made.
+    pub fn dashboard(&self, credentials: &Credentials) -> Login {
+        let made =
+            || Login { username: "supabase".to_owned(), password: credentials.derived(Purpose::DashboardPassword) };
+        self.studio.login.clone().unwrap_or_else(made)
+    }
+
+    pub fn has(&self, component: Component) -> bool {
+        self.workloads.contains_key(&component)
+    }
+
+    /// Every secret that the user gave, for those who must make sure that none is seen.
+    pub fn secrets(&self) -> impl Iterator<Item = &Sensitive> {
+        let given = [&self.database.password, &self.bucket.access_key_id, &self.bucket.secret_access_key];
+        let login = self.studio.login.iter().map(|login| &login.password);
+        given.into_iter().chain(login).chain(self.auth.secret.values())
+    }
+}
+
+/// URL of a project for its clients.
+fn public_url(spec: &SupabaseProjectSpec, identity: &Identity) -> String {
+    spec.public_url.clone().unwrap_or_else(|| gateway::internal_url(identity))
 }
 
 /// Reads the generated key material; `None` where it has not been made yet.
@@ -191,96 +199,47 @@ pub fn credentials(identity: &Identity, secrets: &Secrets) -> Result<Option<Cred
     }
 }
 
-fn workload_plan(component: Component, spec: Option<&ComponentSpec>, release: &Release) -> WorkloadPlan {
-    let spec = spec.cloned().unwrap_or_default();
-    WorkloadPlan {
-        image: spec.image.unwrap_or_else(|| release.image(component).to_owned()),
+fn workloads(spec: &SupabaseProjectSpec, release: &Release) -> Result<BTreeMap<Component, WorkloadPlan>, Problem> {
+    let chosen = spec.gateway.as_ref().and_then(|gateway| gateway.type_);
+    let kong = chosen == Some(GatewayType::Kong) || (chosen.is_none() && spec.kong.is_some());
+    let mut workloads = BTreeMap::new();
+    for entry in COMPONENTS {
+        let workload = if entry.component == Component::Gateway && kong { KONG } else { entry };
+        let settings = (workload.settings)(spec);
+        if settings.enabled {
+            let spec = settings.workload.cloned().unwrap_or_default();
+            workloads.insert(workload.component, workload_plan(workload, spec, release)?);
+        }
+    }
+    Ok(workloads)
+}
+
+fn workload_plan(workload: &'static Workload, spec: WorkloadSpec, release: &Release) -> Result<WorkloadPlan, Problem> {
+    let pod = spec.pod_template.unwrap_or_default();
+    let affinity = pod.affinity.as_ref().map(Affinity::deserialize).transpose().map_err(|error| {
+        let message = format!("spec.{}.podTemplate.affinity is no affinity of a pod: {error}", workload.field);
+        Problem::new(Reason::SpecInvalid, message)
+    })?;
+    Ok(WorkloadPlan {
+        workload,
+        image: spec.image.unwrap_or_else(|| release.image(workload).to_owned()),
         replicas: spec.replicas.unwrap_or(1),
-        resources: spec.resources.unwrap_or_else(|| component.workload().resources()),
+        resources: spec.resources.unwrap_or_else(|| workload.resources()),
         extra_env: spec.extra_env,
-    }
-}
-
-fn postgrest(spec: Option<&PostgrestSpec>) -> PostgrestSettings {
-    let spec = spec.cloned().unwrap_or_default();
-    let mut schemas = spec.schemas;
-    if schemas.is_empty() {
-        schemas.push("public".to_owned());
-    }
-    if !schemas.iter().any(|schema| schema == crate::sql::PROBE_SCHEMA) {
-        schemas.push(crate::sql::PROBE_SCHEMA.to_owned());
-    }
-    PostgrestSettings { schemas, max_rows: spec.max_rows.unwrap_or(1000) }
-}
-
-fn database(spec: &DatabaseSpec, secrets: &Secrets, namespace: &str) -> Result<DatabaseEndpoint, Problem> {
-    let reference = external("spec.database.secretRef", spec.secret_ref.as_ref())?;
-    let secret = SecretReader::open(secrets, "spec.database.secretRef", namespace, &reference.name)?;
-    let port = secret.line("port")?;
-    Ok(DatabaseEndpoint {
-        host: secret.line("host")?.to_owned(),
-        port: port
-            .parse()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or_else(|| secret.problem(Reason::SecretInvalid, "key \"port\" must be a number from 1 to 65535"))?,
-        database: secret.line("database")?.to_owned(),
-        username: secret.line("username")?.to_owned(),
-        password: secret.password("password")?,
-        ssl_mode: spec.ssl_mode.unwrap_or_default(),
-        ca: authority("spec.database.caSecretRef", spec.ca_secret_ref.as_ref(), secrets, namespace)?,
-        secret: format!("{namespace}/{}", secret.name),
+        affinity,
+        pod,
     })
-}
-
-fn bucket(spec: &StorageSpec, secrets: &Secrets, namespace: &str) -> Result<BucketEndpoint, Problem> {
-    let reference = external("spec.storage.secretRef", spec.secret_ref.as_ref())?;
-    let secret = SecretReader::open(secrets, "spec.storage.secretRef", namespace, &reference.name)?;
-    let endpoint = secret.line("endpoint")?.trim_end_matches('/');
-    if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
-        return Err(secret
-            .problem(Reason::SecretInvalid, "key \"endpoint\" must be a URL that starts with http:// or https://"));
-    }
-    Ok(BucketEndpoint {
-        endpoint: endpoint.to_owned(),
-        region: secret.line("region")?.to_owned(),
-        bucket: secret.line("bucket")?.to_owned(),
-        access_key_id: secret.password("accessKeyId")?,
-        secret_access_key: secret.password("secretAccessKey")?,
-        force_path_style: spec.force_path_style.unwrap_or(true),
-        ca: authority("spec.storage.caSecretRef", spec.ca_secret_ref.as_ref(), secrets, namespace)?,
-        secret: format!("{namespace}/{}", secret.name),
-    })
-}
-
-fn external<'a>(field: &str, reference: Option<&'a SecretRef>) -> Result<&'a SecretRef, Problem> {
-    reference.ok_or_else(|| Problem::new(Reason::SpecInvalid, format!("{field} is missing; set it")))
-}
-
-fn authority(
-    field: &'static str,
-    reference: Option<&crate::api::CaSecretRef>,
-    secrets: &Secrets,
-    namespace: &str,
-) -> Result<Option<String>, Problem> {
-    let Some(reference) = reference else { return Ok(None) };
-    let secret = SecretReader::open(secrets, field, namespace, &reference.name)?;
-    let pem = secret.text(reference.key())?;
-    if !pem.contains("-----BEGIN CERTIFICATE-----") {
-        let what = format!("key {:?} is not a PEM bundle of certificates", reference.key());
-        return Err(secret.problem(Reason::SecretInvalid, &what));
-    }
-    Ok(Some(pem.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ComponentSpec;
     use crate::testing;
 
     #[test]
     fn every_missing_secret_is_reported_at_once() {
-        let blocked = plan(&testing::project(), &Secrets::new()).unwrap_err();
+        let blocked = plan(&testing::project(), &testing::inputs_of(Secrets::new())).unwrap_err();
         for (problem, secret) in [(blocked.database, "tenant/orders-postgres"), (blocked.storage, "tenant/orders-s3")] {
             let problem = problem.unwrap();
             assert_eq!(problem.reason, Reason::SecretMissing);
@@ -293,7 +252,7 @@ mod tests {
         for key in ["host", "port", "database", "username", "password"] {
             let mut secrets = testing::secrets();
             testing::remove_key(&mut secrets, "orders-postgres", key);
-            let blocked = plan(&testing::project(), &secrets).unwrap_err();
+            let blocked = plan(&testing::project(), &testing::inputs_of(secrets)).unwrap_err();
             let problem = blocked.database.or(blocked.storage).unwrap();
             assert_eq!(problem.reason, Reason::SecretKeyMissing);
             for part in ["spec.database.secretRef", "tenant/orders-postgres", key] {
@@ -306,15 +265,16 @@ mod tests {
     fn hostile_passwords_are_taken_as_they_are() {
         let mut secrets = testing::secrets();
         testing::set_key(&mut secrets, "orders-postgres", "password", "p@ss:w/o?r#d% '\"\\\n");
-        let plan = plan(&testing::project(), &secrets).unwrap();
+        let plan = plan(&testing::project(), &testing::inputs_of(secrets)).unwrap();
         assert_eq!(plan.database.password.expose(), "p@ss:w/o?r#d% '\"\\");
     }
 
     #[test]
     fn zero_replicas_means_zero() {
         let mut project = testing::project();
-        project.spec.meta = Some(ComponentSpec { replicas: Some(0), ..ComponentSpec::default() });
-        let plan = plan(&project, &testing::secrets()).unwrap();
+        let zero = WorkloadSpec { replicas: Some(0), ..WorkloadSpec::default() };
+        project.spec.meta = Some(ComponentSpec { workload: zero, ..ComponentSpec::default() });
+        let plan = plan(&project, &testing::inputs()).unwrap();
         assert_eq!(plan.workloads[&Component::Meta].replicas, 0);
         assert_eq!(plan.workloads[&Component::Postgrest].replicas, 1);
     }
@@ -330,17 +290,10 @@ mod tests {
         ] {
             let mut secrets = testing::secrets();
             testing::set_key(&mut secrets, secret, key, value);
-            let blocked = plan(&testing::project(), &secrets).unwrap_err();
+            let blocked = plan(&testing::project(), &testing::inputs_of(secrets)).unwrap_err();
             let problem = blocked.database.or(blocked.storage).unwrap();
             assert_eq!(problem.reason, Reason::SecretInvalid, "{key}={value:?}");
             assert!(problem.message.contains(key), "{}", problem.message);
         }
-    }
-
-    #[test]
-    fn the_probe_schema_is_always_served() {
-        let settings = postgrest(Some(&PostgrestSpec { schemas: vec!["api".into()], ..PostgrestSpec::default() }));
-        assert_eq!(settings.schemas, ["api", "graphql_public"]);
-        assert_eq!(postgrest(None).schemas, ["public", "graphql_public"]);
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::components::Component;
+use crate::render::Digest;
 
 /// Name of a project: the first part of the name of everything that it owns.
 ///
@@ -89,6 +90,22 @@ impl ProjectName {
         self.child("object-store-config")
     }
 
+    /// Secret with the dashboard's login.
+    pub fn dashboard(&self) -> ObjectName {
+        self.child("dashboard")
+    }
+
+    /// `ConfigMap` with the certificate authorities of database and bucket.
+    pub fn authorities(&self) -> ObjectName {
+        self.child("authorities")
+    }
+
+    /// Job that migrates a component's schema. A Job cannot be changed, so another content is another name.
+    pub fn migration(&self, component: Component, content: Digest) -> ObjectName {
+        let content = content.to_hex();
+        self.child(&format!("{}-{}", component.name(), content.get(..8).unwrap_or(&content)))
+    }
+
     fn child(&self, suffix: &str) -> ObjectName {
         ObjectName(format!("{}-{suffix}", self.0))
     }
@@ -148,6 +165,8 @@ mod tests {
                 children.push(child);
             }
             children.extend([project.object_store_keys(), project.object_store_configuration()]);
+            children.extend([project.dashboard(), project.authorities()]);
+            children.extend(COMPONENTS.iter().map(|w| project.migration(w.component, Digest::of_bytes(b"content"))));
             for child in children {
                 prop_assert!(child.as_str().len() <= 63);
                 prop_assert!(child.as_str().starts_with(&name));

@@ -28,6 +28,18 @@ impl Digest {
         Self(digest)
     }
 
+    /// From what [`Self::to_hex`] wrote.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut digest = [0; 16];
+        if text.len() != 32 || !text.is_ascii() {
+            return None;
+        }
+        for (index, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(Self(digest))
+    }
+
     /// Hexadecimal, for annotations.
     pub fn to_hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -206,6 +218,15 @@ mod tests {
         let live = json!({"f": ["a", "b"], "m": {"theirs": 1}});
         let fields = json!({"f:f": {"v:\"b\"": {}}, "f:m": {".": {}}});
         assert_eq!(project(&live, &fields), json!({"f": ["b"], "m": {}}));
+    }
+
+    #[test]
+    fn hexadecimal_reads_back() {
+        let digest = Digest::of_bytes(b"text");
+        assert_eq!(Digest::from_hex(&digest.to_hex()), Some(digest));
+        for wrong in ["", "00", &"g".repeat(32), &"0".repeat(33), &"ä".repeat(16)] {
+            assert_eq!(Digest::from_hex(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

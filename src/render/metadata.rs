@@ -19,7 +19,16 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", MANAGER);
 /// Name of the project that an object belongs to.
 pub const PROJECT_LABEL: &str = "supabase-operator.dev/project";
 
-const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+
+/// The component label of a Job's pod is that of its component with this behind it.
+pub const MIGRATION_SUFFIX: &str = "-migration";
+
+/// The release of a Deployment.
+pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
+
+/// Annotation of a Deployment: which migration its component's schema has.
+pub const MIGRATION: &str = "supabase-operator.dev/migration";
 
 pub fn labels(identity: &Identity, component: Option<Component>) -> BTreeMap<String, String> {
     let project = identity.name.as_str();

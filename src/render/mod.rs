@@ -6,21 +6,31 @@
 
 pub mod digest;
 mod metadata;
+mod pod;
 mod secrets;
+mod volumes;
+pub mod waves;
 mod workload;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{ApiResource, DynamicObject};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::components::COMPONENTS;
+use crate::components::Component;
 use crate::plan::keys::Credentials;
 use crate::plan::names::ObjectName;
 use crate::plan::{Identity, Plan};
 pub use digest::Digest;
-pub use metadata::{MANAGED_BY, MANAGER, PROJECT_LABEL, labels, owner_reference};
+pub use metadata::{
+    COMPONENT_LABEL, MANAGED_BY, MANAGER, MIGRATION, MIGRATION_SUFFIX, PROJECT_LABEL, VERSION_LABEL, labels,
+    owner_reference,
+};
 pub use secrets::generated;
 
 /// Kinds of objects that a project owns, in the order in which they are applied: what a pod needs comes before it.
@@ -30,11 +40,21 @@ pub enum Kind {
     ConfigMap,
     Secret,
     Service,
+    PodDisruptionBudget,
+    Job,
     Deployment,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::ServiceAccount, Self::ConfigMap, Self::Secret, Self::Service, Self::Deployment];
+    pub const ALL: [Self; 7] = [
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::Secret,
+        Self::Service,
+        Self::PodDisruptionBudget,
+        Self::Job,
+        Self::Deployment,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +62,8 @@ impl Kind {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
             Self::Service => "Service",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::Job => "Job",
             Self::Deployment => "Deployment",
         }
     }
@@ -52,6 +74,8 @@ impl Kind {
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
             Self::Secret => ApiResource::erase::<Secret>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
+            Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::Job => ApiResource::erase::<Job>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
         }
     }
@@ -65,6 +89,10 @@ pub struct Manifest {
     pub body: Value,
     /// Digest of everything that we say about the object; equal to [`digest::owned`] of the live object unless it drifted.
     pub digest: Digest,
+    /// The component that it belongs to.
+    pub component: Option<Component>,
+    /// Of a Job, which migration it does; of a Deployment, which one it needs.
+    pub migration: Option<Digest>,
 }
 
 impl Manifest {
@@ -72,7 +100,7 @@ impl Manifest {
         let body =
             serde_json::to_value(object).map_err(|source| RenderError { kind, name: name.to_string(), source })?;
         let digest = digest::desired(&body);
-        Ok(Self { kind, name, body, digest })
+        Ok(Self { kind, name, body, digest, component: None, migration: None })
     }
 
     /// The body as the object that is sent.
@@ -98,17 +126,36 @@ pub struct RenderError {
 }
 
 /// Everything that a project becomes, in apply order, but for the Secrets that hold generated keys: those are made once
-/// ([`generated`]) and never applied again.
+/// ([`generated`]) and never applied again. `incarnation` names the database ([`crate::sql::Initialized`]).
 ///
 /// # Errors
 /// Only where an object cannot be serialized.
-pub fn render(plan: &Plan, credentials: &Credentials) -> Result<Vec<Manifest>, RenderError> {
+pub fn render(plan: &Plan, credentials: &Credentials, incarnation: &str) -> Result<Vec<Manifest>, RenderError> {
     let mut manifests = secrets::for_clients(plan, credentials)?;
-    for workload in COMPONENTS {
-        manifests.extend(workload::render(plan, credentials, workload)?);
+    manifests.extend(authorities(plan)?);
+    for settings in plan.workloads.values() {
+        manifests.extend(workload::render(plan, credentials, settings, incarnation)?);
     }
     manifests.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(manifests)
+}
+
+/// Names of the certificate authorities' files.
+pub const DATABASE_AUTHORITY: &str = "database.crt";
+pub const STORAGE_AUTHORITY: &str = "storage.crt";
+
+/// The certificate authorities of database and bucket, for the components that verify them. Public by nature.
+fn authorities(plan: &Plan) -> Result<Option<Manifest>, RenderError> {
+    let known = [(DATABASE_AUTHORITY, &plan.database.ca), (STORAGE_AUTHORITY, &plan.bucket.ca)];
+    let data: BTreeMap<String, String> =
+        known.into_iter().filter_map(|(file, pem)| Some((file.to_owned(), pem.clone()?))).collect();
+    if data.is_empty() {
+        return Ok(None);
+    }
+    let name = plan.identity.name.authorities();
+    let metadata = metadata::object_meta(plan, &name, None);
+    let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
+    Manifest::new(Kind::ConfigMap, name, &map).map(Some)
 }
 
 /// Names of the Secrets that hold generated keys; they belong to the project but are not rendered.

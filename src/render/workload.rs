@@ -1,108 +1,134 @@
-//! The one renderer of workloads: `ServiceAccount`, ConfigMap, Secret, Service and Deployment of a component.
+//! The one renderer of workloads: `ServiceAccount`, ConfigMap, Secret, Service, Job, Deployment and disruption budget of
+//! a component.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
-use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMap, ConfigMapEnvSource, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
-    EnvFromSource, ExecAction, HTTPGetAction, KeyToPath, Lifecycle, LifecycleHandler, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, SeccompProfile, SecretEnvSource, SecretVolumeSource, SecurityContext, Service,
-    ServiceAccount, ServicePort, ServiceSpec, SleepAction, Volume, VolumeMount,
-};
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service, ServiceAccount, ServicePort, ServiceSpec};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
+use super::pod::{self, PORT_NAME};
 use super::{Digest, Kind, Manifest, RenderError, metadata, secrets};
-use crate::components::{Command, Configuration, Shape, Stop, Workload};
+use crate::components::{Configuration, Workload};
 use crate::plan::keys::Credentials;
 use crate::plan::names::ObjectName;
 use crate::plan::{Plan, WorkloadPlan};
 
-/// Annotation of the pod template: a changed value rolls the pods that read it.
-const CONFIG_HASH: &str = "supabase-operator.dev/config-hash";
-const SECRET_HASH: &str = "supabase-operator.dev/secret-hash";
+/// One workload on its way to manifests.
+pub struct Part<'a> {
+    pub plan: &'a Plan,
+    pub settings: &'a WorkloadPlan,
+    pub configuration: &'a Configuration,
+    pub name: &'a ObjectName,
+}
 
-const PORT_NAME: &str = "http";
+impl Part<'_> {
+    pub fn workload(&self) -> &'static Workload {
+        self.settings.workload
+    }
 
-pub fn render(plan: &Plan, credentials: &Credentials, workload: &Workload) -> Result<Vec<Manifest>, RenderError> {
-    let Some(settings) = plan.workloads.get(&workload.component) else {
-        return Ok(Vec::new());
-    };
+    fn meta(&self) -> ObjectMeta {
+        metadata::object_meta(self.plan, self.name, Some(self.workload().component))
+    }
+}
+
+/// `incarnation` tells one database from another in its place: migrations are a database's.
+pub fn render(
+    plan: &Plan,
+    credentials: &Credentials,
+    settings: &WorkloadPlan,
+    incarnation: &str,
+) -> Result<Vec<Manifest>, RenderError> {
+    let workload = settings.workload;
     let name = plan.identity.name.component(workload.component);
-    let meta = || metadata::object_meta(plan, &name, Some(workload.component));
     let configuration = (workload.configuration)(plan, credentials);
-    let account =
-        ServiceAccount { metadata: meta(), automount_service_account_token: Some(false), ..ServiceAccount::default() };
-    let deployment = deployment(plan, &name, workload, settings, &configuration);
-    let service = service(plan, meta(), workload);
+    let part = Part { plan, settings, configuration: &configuration, name: &name };
+    let account = ServiceAccount {
+        metadata: part.meta(),
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    };
+    let migrated = workload.migration.map(|command| marker(command, &settings.image, incarnation));
     let mut manifests = vec![
         Manifest::new(Kind::ServiceAccount, name.clone(), &account)?,
-        Manifest::new(Kind::Service, name.clone(), &service)?,
-        Manifest::new(Kind::Deployment, name.clone(), &deployment)?,
+        Manifest::new(Kind::Service, name.clone(), &service(&part))?,
+        Manifest {
+            migration: migrated,
+            ..Manifest::new(Kind::Deployment, name.clone(), &deployment(&part, migrated))?
+        },
     ];
-    let Configuration { plain, secret, .. } = configuration;
+    if let Some((name, job)) = migration(&part, migrated) {
+        manifests.push(Manifest { migration: migrated, ..Manifest::new(Kind::Job, name, &job)? });
+    }
+    if settings.replicas > 1 {
+        manifests.push(Manifest::new(Kind::PodDisruptionBudget, name.clone(), &disruption_budget(&part))?);
+    }
+    let Configuration { plain, secret, .. } = &configuration;
     if !plain.is_empty() {
-        let map = ConfigMap { metadata: meta(), data: Some(plain), ..ConfigMap::default() };
+        let map = ConfigMap { metadata: part.meta(), data: Some(plain.clone()), ..ConfigMap::default() };
         manifests.push(Manifest::new(Kind::ConfigMap, name.clone(), &map)?);
     }
     if !secret.is_empty() {
         let entries = secret.iter().map(|(key, value)| (key.as_str(), value.clone()));
-        let secret = secrets::secret(meta(), entries);
+        let secret = secrets::secret(part.meta(), entries);
         manifests.push(Manifest::new(Kind::Secret, name, &secret)?);
+    }
+    for manifest in &mut manifests {
+        manifest.component = Some(workload.component);
     }
     Ok(manifests)
 }
 
-fn service(plan: &Plan, metadata: ObjectMeta, workload: &Workload) -> Service {
+/// What a migration was done with. Another image or another database needs another one.
+fn marker(command: &[&str], image: &str, incarnation: &str) -> Digest {
+    Digest::of(&json!([command, image, incarnation]))
+}
+
+fn service(part: &Part<'_>) -> Service {
+    let workload = part.workload();
+    let listening = |name: &str, number: u16| ServicePort {
+        name: Some(name.to_owned()),
+        port: i32::from(number),
+        target_port: Some(IntOrString::String(name.to_owned())),
+        protocol: Some("TCP".to_owned()),
+        ..ServicePort::default()
+    };
+    let more = workload.more_ports.iter().map(|(name, number)| listening(name, *number));
     Service {
-        metadata,
+        metadata: part.meta(),
         spec: Some(ServiceSpec {
-            selector: Some(metadata::selector(&plan.identity, workload.component)),
-            ports: Some(vec![ServicePort {
-                name: Some(PORT_NAME.to_owned()),
-                port: i32::from(workload.port),
-                target_port: Some(IntOrString::String(PORT_NAME.to_owned())),
-                protocol: Some("TCP".to_owned()),
-                ..ServicePort::default()
-            }]),
+            selector: Some(metadata::selector(&part.plan.identity, workload.component)),
+            ports: Some(std::iter::once(listening(PORT_NAME, workload.port)).chain(more).collect()),
             ..ServiceSpec::default()
         }),
         ..Service::default()
     }
 }
 
-fn deployment(
-    plan: &Plan,
-    name: &ObjectName,
-    workload: &Workload,
-    settings: &WorkloadPlan,
-    configuration: &Configuration,
-) -> Deployment {
-    let volumes = volumes(name, configuration);
-    let pod = PodSpec {
-        service_account_name: Some(name.to_string()),
-        automount_service_account_token: Some(false),
-        // Service addresses as environment variables would collide with settings such as PGRST_* of a project "pgrst".
-        enable_service_links: Some(false),
-        security_context: Some(pod_security(workload.user)),
-        termination_grace_period_seconds: Some(match workload.stop {
-            Stop::Sleep { seconds } => seconds + 25,
-            Stop::Drain { grace_seconds, .. } => grace_seconds,
-        }),
-        containers: vec![container(name, workload, settings, configuration)],
-        volumes: Some(volumes),
-        ..PodSpec::default()
-    };
+fn selector(part: &Part<'_>) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(metadata::selector(&part.plan.identity, part.workload().component)),
+        ..LabelSelector::default()
+    }
+}
+
+fn deployment(part: &Part<'_>, migrated: Option<Digest>) -> Deployment {
+    let component = part.workload().component;
+    let mut metadata = part.meta();
+    // Of the Deployment alone: on its pods a new release would restart what did not change.
+    metadata.labels.get_or_insert_default().insert(metadata::VERSION_LABEL.to_owned(), part.plan.release.name.clone());
+    metadata.annotations = migrated.map(|digest| BTreeMap::from([(metadata::MIGRATION.to_owned(), digest.to_hex())]));
+    let labels = metadata::labels(&part.plan.identity, Some(component));
     Deployment {
-        metadata: metadata::object_meta(plan, name, Some(workload.component)),
+        metadata,
         spec: DeploymentSpec {
-            replicas: Some(settings.replicas),
+            replicas: Some(part.settings.replicas),
             revision_history_limit: Some(3),
-            selector: LabelSelector {
-                match_labels: Some(metadata::selector(&plan.identity, workload.component)),
-                ..LabelSelector::default()
-            },
+            selector: selector(part),
             // New pods first: an update never has fewer pods than wanted.
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -111,189 +137,45 @@ fn deployment(
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(metadata::labels(&plan.identity, Some(workload.component))),
-                    annotations: Some(hashes(configuration)),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod),
-            },
+            template: PodTemplateSpec { metadata: Some(pod::metadata(part, labels)), spec: Some(pod::serving(part)) },
             ..DeploymentSpec::default()
         },
         ..Deployment::default()
     }
 }
 
-fn hashes(configuration: &Configuration) -> BTreeMap<String, String> {
-    let mut hashes = BTreeMap::new();
-    if !configuration.plain.is_empty() {
-        hashes.insert(CONFIG_HASH.to_owned(), Digest::of(&json!(configuration.plain)).to_hex());
-    }
-    let reread = matches!(configuration.shape, Shape::Files { .. });
-    if !configuration.secret.is_empty() && !reread {
-        let exposed: BTreeMap<_, _> = configuration.secret.iter().map(|(key, value)| (key, value.expose())).collect();
-        hashes.insert(SECRET_HASH.to_owned(), Digest::of(&json!(exposed)).to_hex());
-    }
-    hashes
-}
-
-fn container(
-    name: &ObjectName,
-    workload: &Workload,
-    settings: &WorkloadPlan,
-    configuration: &Configuration,
-) -> Container {
-    let (command, args) = match workload.command {
-        Command::Image => (None, None),
-        Command::Program(program, args) => (Some(vec![program.to_owned()]), Some(args())),
-    };
-    let environment = !matches!(configuration.shape, Shape::Files { .. });
-    Container {
-        name: workload.component.name().to_owned(),
-        image: Some(settings.image.clone()),
-        command,
-        args,
-        ports: Some(ports(workload)),
-        env_from: environment.then(|| env_from(name, configuration)),
-        env: (!settings.extra_env.is_empty()).then(|| settings.extra_env.clone()),
-        resources: Some(settings.resources.clone()),
-        startup_probe: Some(Probe {
-            period_seconds: Some(2),
-            failure_threshold: Some(workload.probes.start_seconds / 2),
-            ..probe(workload, workload.probes.ready)
+/// The Job that migrates the component's schema, by a name that follows its content, because a Job cannot be changed.
+fn migration(part: &Part<'_>, marker: Option<Digest>) -> Option<(ObjectName, Job)> {
+    let command = part.workload().migration?;
+    let component = part.workload().component;
+    let mut labels = metadata::labels(&part.plan.identity, Some(component));
+    // Not the component's own label: its Service would send requests to the Job's pod.
+    labels.insert(metadata::COMPONENT_LABEL.to_owned(), format!("{}{}", component.name(), metadata::MIGRATION_SUFFIX));
+    let template =
+        PodTemplateSpec { metadata: Some(pod::metadata(part, labels)), spec: Some(pod::migrating(part, command)) };
+    let content = Digest::of(&json!([template, marker.map(Digest::to_hex)]));
+    let name = part.plan.identity.name.migration(component, content);
+    let job = Job {
+        metadata: metadata::object_meta(part.plan, &name, Some(component)),
+        spec: Some(JobSpec {
+            // It is tried again until it succeeds, every five minutes at the least: what stands in its way may go.
+            backoff_limit: Some(1_000_000),
+            template,
+            ..JobSpec::default()
         }),
-        readiness_probe: Some(Probe { period_seconds: Some(5), ..probe(workload, workload.probes.ready) }),
-        liveness_probe: Some(Probe { period_seconds: Some(10), ..probe(workload, workload.probes.live) }),
-        lifecycle: Some(Lifecycle { pre_stop: Some(pre_stop(&workload.stop)), ..Lifecycle::default() }),
-        security_context: Some(container_security()),
-        volume_mounts: Some(mounts(configuration)),
-        ..Container::default()
-    }
-}
-
-fn ports(workload: &Workload) -> Vec<ContainerPort> {
-    let port = |name: &str, number: u16| ContainerPort {
-        name: Some(name.to_owned()),
-        container_port: i32::from(number),
-        protocol: Some("TCP".to_owned()),
-        ..ContainerPort::default()
+        ..Job::default()
     };
-    let mut ports = vec![port(PORT_NAME, workload.port)];
-    if workload.probes.port != workload.port {
-        ports.push(port("admin", workload.probes.port));
-    }
-    ports
+    Some((name, job))
 }
 
-fn env_from(name: &ObjectName, configuration: &Configuration) -> Vec<EnvFromSource> {
-    let mut sources = Vec::new();
-    if !configuration.plain.is_empty() {
-        sources.push(EnvFromSource {
-            config_map_ref: Some(ConfigMapEnvSource { name: name.to_string(), optional: None }),
-            ..EnvFromSource::default()
-        });
-    }
-    if !configuration.secret.is_empty() {
-        sources.push(EnvFromSource {
-            secret_ref: Some(SecretEnvSource { name: name.to_string(), optional: None }),
-            ..EnvFromSource::default()
-        });
-    }
-    sources
-}
-
-fn probe(workload: &Workload, path: &str) -> Probe {
-    Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.to_owned()),
-            port: IntOrString::Int(i32::from(workload.probes.port)),
-            ..HTTPGetAction::default()
+fn disruption_budget(part: &Part<'_>) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: part.meta(),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(selector(part)),
+            ..PodDisruptionBudgetSpec::default()
         }),
-        timeout_seconds: Some(3),
-        ..Probe::default()
+        ..PodDisruptionBudget::default()
     }
-}
-
-fn pre_stop(stop: &Stop) -> LifecycleHandler {
-    match stop {
-        Stop::Sleep { seconds } => {
-            LifecycleHandler { sleep: Some(SleepAction { seconds: *seconds }), ..LifecycleHandler::default() }
-        }
-        Stop::Drain { command, .. } => {
-            LifecycleHandler { exec: Some(ExecAction { command: Some(command()) }), ..LifecycleHandler::default() }
-        }
-    }
-}
-
-fn pod_security(user: i64) -> PodSecurityContext {
-    PodSecurityContext {
-        run_as_non_root: Some(true),
-        run_as_user: Some(user),
-        run_as_group: Some(user),
-        fs_group: Some(user),
-        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
-        ..PodSecurityContext::default()
-    }
-}
-
-fn container_security() -> SecurityContext {
-    SecurityContext {
-        allow_privilege_escalation: Some(false),
-        read_only_root_filesystem: Some(true),
-        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
-        ..SecurityContext::default()
-    }
-}
-
-const TMP: &str = "tmp";
-const CONFIG: &str = "config";
-const SECRET: &str = "secret";
-
-fn volumes(name: &ObjectName, configuration: &Configuration) -> Vec<Volume> {
-    let mut volumes =
-        vec![Volume { name: TMP.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }];
-    let config_map = |items| Volume {
-        name: CONFIG.to_owned(),
-        config_map: Some(ConfigMapVolumeSource { name: name.to_string(), items, ..ConfigMapVolumeSource::default() }),
-        ..Volume::default()
-    };
-    match configuration.shape {
-        Shape::Environment => {}
-        Shape::EnvironmentWithFile { variable, file, .. } => {
-            let item = KeyToPath { key: variable.to_owned(), path: file.to_owned(), ..KeyToPath::default() };
-            volumes.push(config_map(Some(vec![item])));
-        }
-        Shape::Files { .. } => {
-            volumes.push(config_map(None));
-            volumes.push(Volume {
-                name: SECRET.to_owned(),
-                secret: Some(SecretVolumeSource {
-                    secret_name: Some(name.to_string()),
-                    ..SecretVolumeSource::default()
-                }),
-                ..Volume::default()
-            });
-        }
-    }
-    volumes
-}
-
-fn mounts(configuration: &Configuration) -> Vec<VolumeMount> {
-    let mount = |name: &str, path: &str, read_only| VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        read_only,
-        ..VolumeMount::default()
-    };
-    let mut mounts = vec![mount(TMP, "/tmp", None)];
-    match configuration.shape {
-        Shape::Environment => {}
-        Shape::EnvironmentWithFile { directory, .. } => mounts.push(mount(CONFIG, directory, Some(true))),
-        Shape::Files { plain_directory, secret_directory } => {
-            mounts.push(mount(CONFIG, plain_directory, Some(true)));
-            mounts.push(mount(SECRET, secret_directory, Some(true)));
-        }
-    }
-    mounts
 }

@@ -3,6 +3,7 @@
 //! One connection for each call, closed at its end; every statement has a time limit. What goes wrong comes back as a
 //! [`Problem`] that names the server, the key of the Secret and the remedy, and never a password.
 
+mod memory;
 mod problem;
 mod role;
 mod steps;
@@ -14,9 +15,11 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use crate::api::SslMode;
+use crate::checks::Latency;
 use crate::plan::DatabaseEndpoint;
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
+pub use memory::{Initialized, recall, remember};
 use problem::{explain, step_failed};
 pub use role::Role;
 use steps::{Body, Claim, Scope, Step};
@@ -37,7 +40,7 @@ const ADVISORY_LOCK: i64 = 0x5355_5041_4241_5345;
 pub struct Inspection {
     /// As in `SHOW server_version`.
     pub version: String,
-    pub latency: Duration,
+    pub latency: Latency,
 }
 
 /// Connects, and checks that the login can do what an initialisation needs. Changes nothing.
@@ -64,15 +67,25 @@ pub async fn initialize(
     endpoint: &DatabaseEndpoint,
     owner: &str,
     passwords: &BTreeMap<Role, Sensitive>,
-) -> Result<(), Problem> {
+) -> Result<Initialized, Problem> {
     let work = async {
         let mut connection = connect(endpoint).await?;
-        inspect_connection(&mut connection, endpoint, owner, Instant::now()).await?;
-        let result = apply_steps(&mut connection, endpoint, owner, &steps::steps(passwords)).await;
+        let result = initialize_connection(&mut connection, endpoint, owner, passwords).await;
         let _ = connection.close().await;
         result
     };
     bounded(INITIALIZE_LIMIT, endpoint, work).await
+}
+
+async fn initialize_connection(
+    connection: &mut PgConnection,
+    endpoint: &DatabaseEndpoint,
+    owner: &str,
+    passwords: &BTreeMap<Role, Sensitive>,
+) -> Result<Initialized, Problem> {
+    inspect_connection(connection, endpoint, owner, Instant::now()).await?;
+    apply_steps(connection, endpoint, owner, &steps::steps(passwords)).await?;
+    memory::incarnation(connection).await.map_err(|error| step_failed("incarnation", &error, endpoint))
 }
 
 async fn bounded<T>(
@@ -158,7 +171,7 @@ async fn inspect_connection(
         ));
     }
     read_claim(connection, endpoint, owner).await?;
-    Ok(Inspection { version, latency: started.elapsed() })
+    Ok(Inspection { version, latency: Latency(started.elapsed()) })
 }
 
 /// The claim on the server's roles, if it is this project's or nobody's.

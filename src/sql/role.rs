@@ -15,8 +15,15 @@ pub enum Role {
     Authenticator,
     AuthAdmin,
     StorageAdmin,
+    /// Owner of what Realtime makes, and not a login.
     RealtimeAdmin,
+    /// Realtime's login, by the name that its migrations expect. Upstream's is superuser; this one is not.
+    SupabaseAdmin,
     FunctionsAdmin,
+    /// Owner of the pooler's schema.
+    PoolerAdmin,
+    /// With which the pooler looks passwords up.
+    Pgbouncer,
     /// postgres-meta's login: manages what users make, without being superuser.
     MetaAdmin,
     ReadOnlyUser,
@@ -33,7 +40,10 @@ impl Role {
         Self::AuthAdmin,
         Self::StorageAdmin,
         Self::RealtimeAdmin,
+        Self::SupabaseAdmin,
         Self::FunctionsAdmin,
+        Self::PoolerAdmin,
+        Self::Pgbouncer,
         Self::MetaAdmin,
         Self::ReadOnlyUser,
     ];
@@ -43,8 +53,10 @@ impl Role {
         Self::Authenticator,
         Self::AuthAdmin,
         Self::StorageAdmin,
-        Self::RealtimeAdmin,
+        Self::SupabaseAdmin,
         Self::FunctionsAdmin,
+        Self::PoolerAdmin,
+        Self::Pgbouncer,
         Self::MetaAdmin,
         Self::ReadOnlyUser,
     ];
@@ -59,7 +71,10 @@ impl Role {
             Self::AuthAdmin => "supabase_auth_admin",
             Self::StorageAdmin => "supabase_storage_admin",
             Self::RealtimeAdmin => "supabase_realtime_admin",
+            Self::SupabaseAdmin => "supabase_admin",
             Self::FunctionsAdmin => "supabase_functions_admin",
+            Self::PoolerAdmin => "supabase_pooler_admin",
+            Self::Pgbouncer => "pgbouncer",
             Self::MetaAdmin => "supabase_meta_admin",
             Self::ReadOnlyUser => "supabase_read_only_user",
         }
@@ -75,8 +90,11 @@ impl Role {
             Self::ServiceRole => "NOLOGIN INHERIT NOSUPERUSER BYPASSRLS",
             Self::DashboardUser => "NOLOGIN NOSUPERUSER",
             Self::Authenticator => "LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS",
-            Self::AuthAdmin | Self::StorageAdmin | Self::FunctionsAdmin => "LOGIN NOINHERIT NOSUPERUSER NOCREATEROLE",
-            Self::RealtimeAdmin => "LOGIN NOINHERIT NOSUPERUSER REPLICATION",
+            Self::AuthAdmin | Self::StorageAdmin | Self::FunctionsAdmin | Self::PoolerAdmin | Self::Pgbouncer => {
+                "LOGIN NOINHERIT NOSUPERUSER NOCREATEROLE"
+            }
+            Self::RealtimeAdmin => "NOLOGIN NOINHERIT NOSUPERUSER NOREPLICATION",
+            Self::SupabaseAdmin => "LOGIN INHERIT NOSUPERUSER REPLICATION",
             Self::MetaAdmin => "LOGIN INHERIT NOSUPERUSER BYPASSRLS",
             Self::ReadOnlyUser => "LOGIN NOSUPERUSER BYPASSRLS",
         }

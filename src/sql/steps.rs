@@ -60,6 +60,7 @@ pub fn steps(passwords: &BTreeMap<Role, Sensitive>) -> Vec<Step> {
         sql("default-privileges", include_str!("steps/default_privileges.sql").to_owned()),
         sql("publication", include_str!("steps/publication.sql").to_owned()),
         sql("probe", include_str!("steps/probe.sql").to_owned()),
+        sql("pooler", include_str!("steps/pooler.sql").to_owned()),
         sql("schema-reload", include_str!("steps/schema_reload.sql").to_owned()),
     ]
 }
@@ -127,6 +128,8 @@ fn roles() -> String {
 const MEMBERSHIPS: &str = "\
 DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'postgres') THEN CREATE ROLE postgres NOLOGIN; END IF; END $$;
 GRANT anon, authenticated, service_role TO authenticator, supabase_storage_admin, supabase_realtime_admin;
+GRANT supabase_realtime_admin TO supabase_admin WITH ADMIN OPTION;
+GRANT SET ON PARAMETER log_min_messages TO supabase_realtime_admin;
 GRANT anon, authenticated, service_role, dashboard_user TO supabase_meta_admin;
 GRANT pg_read_all_data, pg_monitor, pg_signal_backend TO supabase_meta_admin;
 GRANT pg_read_all_data TO supabase_read_only_user;

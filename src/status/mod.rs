@@ -15,11 +15,11 @@ use crate::api::{
     SupabaseProjectStatus,
 };
 use crate::bucket::Checked;
-use crate::cluster::Rollout;
-use crate::components::{COMPONENTS, Component, Workload};
-use crate::plan::Plan;
+use crate::cluster::{Rollout, Trouble};
+use crate::components::{Component, Workload};
+use crate::plan::{Plan, WorkloadPlan};
 use crate::reason::{ConditionType, Problem, Progress, Reason};
-use crate::sql::Inspection;
+use crate::sql::{Initialized, Inspection};
 pub use news::{is_ready, same, transitions};
 
 /// Everything that one pass found out.
@@ -31,9 +31,17 @@ pub struct Findings {
     pub postgresql: Progress<Inspection>,
     pub s3: Progress<Checked>,
     pub keys: Progress<KeysStatus>,
-    pub database: Progress<()>,
+    pub database: Progress<Initialized>,
     pub objects: Progress<()>,
     pub rollouts: BTreeMap<Component, Rollout>,
+    /// What is wrong with pods, cleared of secrets.
+    pub troubles: Vec<Trouble>,
+    /// Components whose schema is being migrated.
+    pub migrating: Vec<Component>,
+    /// Components that others wait for, in a bring-up.
+    pub awaited: Vec<Component>,
+    /// What components that have tenants were told.
+    pub tenants: BTreeMap<Component, Progress<()>>,
     pub usable: Progress<()>,
     pub deleting: bool,
 }
@@ -45,7 +53,26 @@ impl Findings {
             || self.s3 == Progress::Running
             || self.keys == Progress::Running
             || self.database == Progress::Running
+            || self.tenants.values().any(|tenant| *tenant == Progress::Running)
             || self.usable == Progress::Running
+    }
+
+    /// The components that the project shall have.
+    fn wanted(&self) -> impl Iterator<Item = &WorkloadPlan> {
+        self.plan.iter().flat_map(|plan| plan.workloads.values())
+    }
+
+    /// Whether every component has its Deployment, and all of them are so.
+    fn all(&self, is: impl Fn(&Rollout) -> bool) -> bool {
+        let of = |settings: &WorkloadPlan| self.rollouts.get(&settings.workload.component);
+        self.plan.is_some() && self.wanted().all(|settings| of(settings).is_some_and(&is))
+    }
+
+    /// What is wrong with a component that does not serve.
+    fn failure(&self, component: Component) -> Option<&Trouble> {
+        let serves = self.rollouts.get(&component).is_some_and(|rollout| rollout.available > 0);
+        let trouble = self.troubles.iter().find(|trouble| trouble.component == component.name());
+        trouble.filter(|trouble| !serves || trouble.migrating)
     }
 }
 
@@ -81,7 +108,7 @@ pub fn report(
     now: Timestamp,
 ) -> SupabaseProjectStatus {
     let mut verdicts = steps(findings);
-    let components: Vec<Verdict> = COMPONENTS.iter().map(|workload| component(findings, workload)).collect();
+    let components: Vec<Verdict> = findings.wanted().map(|settings| component(findings, settings)).collect();
     let ready = ready(findings, &verdicts, &components);
     let phase = phase(old, findings, &ready);
     let message = ready.message.clone();
@@ -94,7 +121,7 @@ pub fn report(
         phase: Some(phase),
         message: Some(message),
         observed_generation: Some(generation),
-        release: findings.plan.as_ref().map(|plan| plan.release.name.to_owned()).or_else(|| old.release.clone()),
+        release: release(old, findings),
         conditions: all.into_iter().map(|verdict| condition(old, generation, verdict, now)).collect(),
         components: component_statuses(old, findings),
         dependencies: Some(dependencies(old, findings, now)),
@@ -140,38 +167,68 @@ fn steps(findings: &Findings) -> Vec<Verdict> {
         Verdict::of(
             ConditionType::NetworkReady.as_str(),
             &findings.objects,
-            (Reason::Progressing, "applying objects"),
+            (Reason::Progressing, &applying(findings)),
             (Reason::NetworkApplied, "every object is applied".to_owned()),
         ),
     ]
 }
 
-fn component(findings: &Findings, workload: &Workload) -> Verdict {
-    let (type_, title) = (workload.condition, workload.title);
-    let wanted = findings.plan.as_ref().and_then(|plan| plan.workloads.get(&workload.component));
-    if wanted.is_some_and(|wanted| wanted.replicas == 0) {
-        let field = workload.component.name();
-        return Verdict::new(
-            type_,
-            Some(false),
-            Reason::ScaledToZero,
-            format!("{title} has no pods because spec.{field}.replicas is 0"),
-        );
+/// What the objects that are not applied yet wait for.
+fn applying(findings: &Findings) -> String {
+    let titles = |components: &[Component]| {
+        let titles: Vec<&str> = components.iter().map(|component| component.workload().title).collect();
+        titles.join(", ")
+    };
+    if !findings.awaited.is_empty() {
+        return format!("the others wait for {}", titles(&findings.awaited));
     }
-    let Some(rollout) = findings.rollouts.get(&workload.component) else {
+    if !findings.migrating.is_empty() {
+        return format!("migrating the schema of {}", titles(&findings.migrating));
+    }
+    "applying objects".to_owned()
+}
+
+/// The release that runs: another one counts from when its last wave was applied.
+fn release(old: &SupabaseProjectStatus, findings: &Findings) -> Option<String> {
+    let new = findings.plan.as_ref().filter(|_| findings.objects.done().is_some());
+    new.map(|plan| plan.release.name.clone()).or_else(|| old.release.clone())
+}
+
+fn component(findings: &Findings, settings: &WorkloadPlan) -> Verdict {
+    let Workload { condition: type_, title, field, component, .. } = *settings.workload;
+    if let Some(trouble) = findings.failure(component) {
+        return Verdict::new(type_, Some(false), trouble.reason, format!("{title}: {}", trouble.message));
+    }
+    if findings.migrating.contains(&component) {
+        return Verdict::new(type_, None, Reason::Migrating, format!("{title}: its schema is being migrated"));
+    }
+    if settings.replicas == 0 {
+        let message = format!("{title} has no pods because spec.{field}.replicas is 0");
+        return Verdict::new(type_, Some(false), Reason::ScaledToZero, message);
+    }
+    let Some(rollout) = findings.rollouts.get(&component) else {
         return Verdict::new(type_, None, Reason::Waiting, format!("{title} is not deployed yet"));
     };
     let pods = format!("{} of {} pods available", rollout.available, rollout.wanted);
-    match rollout {
-        rollout if rollout.is_complete() => Verdict::new(type_, Some(true), Reason::Available, pods),
-        Rollout { available: 1.., .. } => Verdict::new(
-            type_,
-            Some(true),
-            Reason::Progressing,
-            format!("{pods}, {} of them new", rollout.updated.min(rollout.available)),
-        ),
-        _ => Verdict::new(type_, Some(false), Reason::ComponentUnavailable, format!("{title}: {pods}")),
+    if rollout.available == 0 {
+        return Verdict::new(type_, Some(false), Reason::ComponentUnavailable, format!("{title}: {pods}"));
     }
+    match findings.tenants.get(&component) {
+        Some(Progress::Failed(problem)) => {
+            return Verdict::new(type_, Some(false), problem.reason, &problem.message);
+        }
+        Some(Progress::Running) => {
+            return Verdict::new(type_, None, Reason::PreparingTenant, format!("{title}: its tenant is being written"));
+        }
+        _ => {}
+    }
+    if rollout.is_complete() {
+        return Verdict::new(type_, Some(true), Reason::Available, pods);
+    }
+    let stuck = findings.troubles.iter().find(|trouble| trouble.component == component.name());
+    let why = stuck.map(|trouble| format!("; {}", trouble.message)).unwrap_or_default();
+    let new = rollout.updated.min(rollout.available);
+    Verdict::new(type_, Some(true), Reason::Progressing, format!("{pods}, {new} of them new{why}"))
 }
 
 fn ready(findings: &Findings, steps: &[Verdict], components: &[Verdict]) -> Verdict {
@@ -185,7 +242,9 @@ fn ready(findings: &Findings, steps: &[Verdict], components: &[Verdict]) -> Verd
     let undone = |verdict: &&Verdict| verdict.holds != Some(true);
     // What failed says more than what is waited for.
     let step = steps.iter().find(|step| step.holds == Some(false)).or_else(|| steps.iter().find(undone));
-    if let Some(step) = step {
+    // A component that fails is why the step behind it does not come.
+    let broken = components.iter().find(|component| component.holds == Some(false) && is_failure(component.reason));
+    if let Some(step) = broken.filter(|_| step.is_none_or(|step| step.holds != Some(false))).or(step) {
         return Verdict::new(type_, Some(false), step.reason, &step.message);
     }
     let missing: Vec<&Verdict> = components.iter().filter(undone).collect();
@@ -205,11 +264,16 @@ fn ready(findings: &Findings, steps: &[Verdict], components: &[Verdict]) -> Verd
     }
 }
 
+/// Whether a component will not serve by waiting.
+fn is_failure(reason: Reason) -> bool {
+    !matches!(reason, Reason::ComponentUnavailable | Reason::ScaledToZero)
+}
+
 /// The conditions that sum up for tools: Progressing, Available, Degraded.
 fn summary(findings: &Findings, ready: &Verdict) -> [Verdict; 3] {
-    let deployed = findings.rollouts.len() == COMPONENTS.len();
-    let available = deployed && findings.rollouts.values().all(|rollout| rollout.available > 0);
-    let complete = deployed && findings.rollouts.values().all(Rollout::is_complete);
+    let deployed = findings.all(|_| true);
+    let available = findings.all(|rollout| rollout.available > 0);
+    let complete = findings.all(Rollout::is_complete);
     let failed = findings.spec.is_some()
         || findings.postgresql.failed().is_some()
         || findings.s3.failed().is_some()
@@ -251,7 +315,7 @@ fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> P
     if findings.deleting {
         return Phase::Terminating;
     }
-    let complete = findings.rollouts.len() == COMPONENTS.len() && findings.rollouts.values().all(Rollout::is_complete);
+    let complete = findings.all(Rollout::is_complete);
     if ready.holds == Some(true) {
         return if complete { Phase::Running } else { Phase::Updating };
     }
@@ -263,7 +327,8 @@ fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> P
         findings.database.failed(),
         findings.objects.failed(),
     ];
-    if failures.iter().any(Option::is_some) {
+    let crashing = findings.wanted().any(|settings| findings.failure(settings.workload.component).is_some());
+    if crashing || failures.iter().any(Option::is_some) {
         return Phase::Failed;
     }
     if findings.postgresql.done().is_none() || findings.s3.done().is_none() {
@@ -275,7 +340,7 @@ fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> P
     if findings.database.done().is_none() {
         return Phase::InitializingDatabase;
     }
-    if findings.objects.done().is_none() {
+    if findings.objects.done().is_none() && findings.awaited.is_empty() && findings.migrating.is_empty() {
         return Phase::DeployingNetwork;
     }
     let ran_before = matches!(old.phase, Some(Phase::Running | Phase::Updating));
@@ -310,6 +375,7 @@ fn component_statuses(old: &SupabaseProjectStatus, findings: &Findings) -> BTree
     let Some(plan) = &findings.plan else { return old.components.clone() };
     let deployed = |(component, rollout): (&Component, &Rollout)| {
         let wanted = plan.workloads.get(component)?;
+        let key = wanted.workload.field.to_owned();
         let complete = rollout.is_complete();
         let phase = match rollout.available {
             _ if wanted.replicas == 0 => ComponentPhase::ScaledToZero,
@@ -324,19 +390,28 @@ fn component_statuses(old: &SupabaseProjectStatus, findings: &Findings) -> BTree
             replicas: wanted.replicas,
             ready_replicas: rollout.available,
         };
-        Some((component.name().to_owned(), status))
+        Some((key, status))
     };
     findings.rollouts.iter().filter_map(deployed).collect()
 }
 
 fn endpoints(plan: &Plan) -> Endpoints {
-    Endpoints { api: plan.public_url.clone(), rest: format!("{}/rest/v1", plan.public_url) }
+    let url = |component, path: &str| plan.has(component).then(|| format!("{}{path}", plan.public_url));
+    Endpoints {
+        api: plan.public_url.clone(),
+        auth: url(Component::Auth, "/auth/v1"),
+        rest: url(Component::Postgrest, "/rest/v1"),
+        realtime: url(Component::Realtime, "/realtime/v1"),
+        storage: url(Component::Storage, "/storage/v1"),
+        functions: url(Component::Functions, "/functions/v1"),
+        studio: url(Component::Studio, "/"),
+    }
 }
 
 fn dependencies(old: &SupabaseProjectStatus, findings: &Findings, now: Timestamp) -> Dependencies {
     let old = old.dependencies.clone().unwrap_or_default();
-    let postgresql = findings.postgresql.done().map(|inspection| inspection.latency);
-    let s3 = findings.s3.done().map(|checked| checked.latency);
+    let postgresql = findings.postgresql.done().map(|inspection| inspection.latency.0);
+    let s3 = findings.s3.done().map(|checked| checked.latency.0);
     Dependencies {
         postgresql: dependency(old.postgresql, postgresql, findings.postgresql.failed(), now),
         s3: dependency(old.s3, s3, findings.s3.failed(), now),

@@ -48,6 +48,8 @@ fn is_problem(condition: &Condition) -> bool {
         Reason::Waiting,
         Reason::Connecting,
         Reason::MakingKeys,
+        Reason::Migrating,
+        Reason::PreparingTenant,
         Reason::InitializingDatabase,
         Reason::PreparingBucket,
         Reason::Progressing,

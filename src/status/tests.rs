@@ -1,4 +1,5 @@
 use super::*;
+use crate::checks::Latency;
 use crate::testing;
 use std::time::Duration;
 
@@ -7,18 +8,18 @@ fn now() -> Timestamp {
 }
 
 fn complete() -> Rollout {
-    Rollout { wanted: 1, updated: 1, available: 1, total: 1, observed: true }
+    Rollout { wanted: 1, updated: 1, available: 1, total: 1, observed: true, ..Rollout::default() }
 }
 
 fn usable() -> Findings {
     Findings {
         plan: Some(testing::plan()),
-        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Duration::from_millis(4) }),
-        s3: Progress::Done(Checked { latency: Duration::from_millis(9) }),
+        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Latency(Duration::from_millis(4)) }),
+        s3: Progress::Done(Checked { latency: Latency(Duration::from_millis(9)) }),
         keys: Progress::Done(KeysStatus { signing_key_id: "kid".into(), created_at: None }),
-        database: Progress::Done(()),
+        database: Progress::Done(Initialized { incarnation: "one".into() }),
         objects: Progress::Done(()),
-        rollouts: COMPONENTS.iter().map(|workload| (workload.component, complete())).collect(),
+        rollouts: testing::plan().workloads.into_keys().map(|component| (component, complete())).collect(),
         usable: Progress::Done(()),
         ..Findings::default()
     }
@@ -105,7 +106,7 @@ fn equal_findings_give_an_equal_status_later_too() {
 fn a_measured_latency_is_no_news() {
     let before = first(&usable());
     let slower = Findings {
-        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Duration::from_secs(1) }),
+        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Latency(Duration::from_secs(1)) }),
         ..usable()
     };
     assert!(same(&before, &report(&before, 1, &slower, now())));

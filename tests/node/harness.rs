@@ -114,20 +114,48 @@ impl Stack {
     }
 
     pub fn project(&self, spec: &Value) {
+        self.project_named("orders", spec);
+    }
+
+    pub fn project_named(&self, name: &str, spec: &Value) {
         let project = json!({
             "apiVersion": "supabase-operator.dev/v1alpha1", "kind": "SupabaseProject",
-            "metadata": {"name": "orders", "namespace": self.namespace}, "spec": spec,
+            "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
         });
         apply(&project.to_string());
     }
 
-    /// Namespace, PostgreSQL, Secrets and a project that is Ready.
+    /// A second PostgreSQL, whose data goes with its pod.
+    pub fn another_postgres(&self, name: &str) {
+        let yaml = include_str!("../../examples/demo/postgres.yaml").replace("external", &self.namespace);
+        let serving = yaml
+            .split("\n---\n")
+            .filter(|document| ["kind: Deployment", "kind: Service\n"].iter().any(|kind| document.contains(kind)));
+        for document in serving {
+            let renamed = document
+                .replace("\n  name: postgres\n", &format!("\n  name: {name}\n"))
+                .replace("app.kubernetes.io/name: postgres", &format!("app.kubernetes.io/name: {name}"));
+            apply(&renamed);
+        }
+        kubectl(&["-n", &self.namespace, "rollout", "status", &format!("deployment/{name}"), "--timeout=120s"]);
+    }
+
+    /// Namespace, PostgreSQL, Secrets and the smallest project, Ready.
     pub async fn ready(name: &str) -> Self {
+        Self::with(name, &plain_spec()).await
+    }
+
+    /// The same with every component.
+    pub async fn complete(name: &str) -> Self {
+        Self::with(name, &complete_spec()).await
+    }
+
+    async fn with(name: &str, spec: &Value) -> Self {
         let stack = Self::new(name).await;
         stack.postgres(None);
         stack.database_secret(&[]);
         stack.storage_secret(&[]);
-        stack.project(&plain_spec());
+        stack.project(spec);
         stack.wait_for("Ready", "True").await;
         stack
     }
@@ -148,7 +176,7 @@ impl Stack {
     /// Waits for a condition, and returns it.
     pub async fn wait_for(&self, type_: &str, status: &str) -> Condition {
         let what = format!("{type_}={status} in {}", self.namespace);
-        eventually(Duration::from_secs(120), &what, || async {
+        eventually(Duration::from_secs(240), &what, || async {
             self.condition(type_).await.filter(|condition| condition.status == status)
         })
         .await
@@ -214,11 +242,29 @@ impl Stack {
     }
 }
 
+/// The smallest project: gateway, REST API and postgres-meta. What is shown with it is true of every component, and a
+/// node of two cores runs several of them.
 pub fn plain_spec() -> Value {
-    json!({
+    let mut spec = complete_spec();
+    for component in ["auth", "realtime", "storageApi", "imgproxy", "studio", "functions"] {
+        spec[component] = json!({"enabled": false});
+    }
+    spec
+}
+
+/// Every component that a project has without being asked, each with less than it asks for: the default sizes of several
+/// projects are more than the node has.
+pub fn complete_spec() -> Value {
+    let mut spec = json!({
         "database": {"secretRef": {"name": "orders-postgres"}, "sslMode": "disable"},
         "storage": {"secretRef": {"name": "orders-s3"}},
-    })
+    });
+    for component in
+        ["gateway", "auth", "postgrest", "realtime", "storageApi", "imgproxy", "meta", "studio", "functions"]
+    {
+        spec[component] = json!({"resources": {"requests": {"cpu": "5m", "memory": "16Mi"}}});
+    }
+    spec
 }
 
 /// A server certificate and the authority that signed it, in PEM.

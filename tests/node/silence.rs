@@ -73,7 +73,7 @@ fn contains(path: &str, live: &Value, wanted: &Value) {
 /// Every value of every Secret of a project, looked for in everything else that the cluster and the operator show.
 #[tokio::test]
 async fn no_secret_value_leaves_its_secret() {
-    let stack = Stack::ready("leaks").await;
+    let stack = Stack::complete("leaks").await;
     stack.database_secret(&[("password", "a-wrong-password-that-is-refused")]);
     stack.wait_for_reason("PostgreSQLConnected", "DatabaseAuthenticationFailed", &[]).await;
     stack.database_secret(&[]);
@@ -83,8 +83,24 @@ async fn no_secret_value_leaves_its_secret() {
     let mut values: BTreeSet<String> = BTreeSet::from(["a-wrong-password-that-is-refused".to_owned()]);
     for secret in secrets.list(&ListParams::default()).await.unwrap() {
         for (key, value) in secret.data.unwrap_or_default() {
-            let public =
-                ["host", "port", "database", "username", "endpoint", "region", "bucket", "url", "ca.crt", "tls.crt"];
+            let public = [
+                "host",
+                "port",
+                "database",
+                "username",
+                "endpoint",
+                "region",
+                "bucket",
+                "url",
+                "ca.crt",
+                "tls.crt",
+                // What Edge Functions read beside their secrets.
+                "SUPABASE_URL",
+                "SUPABASE_PUBLIC_URL",
+                "VERIFY_JWT",
+                "DENO_DIR",
+                "HOME",
+            ];
             if !public.contains(&key.as_str()) {
                 values.insert(String::from_utf8(value.0).unwrap());
             }
@@ -93,10 +109,11 @@ async fn no_secret_value_leaves_its_secret() {
     assert!(values.len() > 15, "{} values", values.len());
 
     let kinds =
-        "pods,deployments,replicasets,services,serviceaccounts,configmaps,events,supabaseprojects,endpointslices";
+        "pods,deployments,replicasets,jobs,services,serviceaccounts,configmaps,events,supabaseprojects,endpointslices";
     let mut shown = kubectl(&["-n", &stack.namespace, "get", kinds, "-o", "json"]);
     shown.push_str(&kubectl(&["-n", OPERATOR_NAMESPACE, "logs", "deployment/supabase-operator", "--tail=-1"]));
-    for component in ["gateway", "postgrest", "meta"] {
+    for component in ["gateway", "auth", "postgrest", "realtime", "storage", "imgproxy", "meta", "studio", "functions"]
+    {
         shown.push_str(&kubectl(&[
             "-n",
             &stack.namespace,

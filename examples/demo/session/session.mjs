@@ -1,37 +1,15 @@
 // What an app does with a project, through the project's gateway with supabase-js.
 // One line per step; the first surprise ends the session with exit code 1.
 //
-// There is no Auth component yet, so this session signs the users' tokens itself,
-// with the project's own signing key, exactly as Auth will.
+// It signs the users' tokens itself, with the project's own signing key, as Auth does:
+// so it can forge them too. Auth has its part in services.mjs.
 
 import { createClient } from '@supabase/supabase-js'
+import { expect, required, step } from './steps.mjs'
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
 import { signingKey, userToken } from './token.mjs'
 
 const TABLE = 'notes'
-
-function required(name) {
-  const value = process.env[name]
-  if (!value) throw new Error(`set ${name}`)
-  return value
-}
-
-class Surprise extends Error {}
-
-function expect(condition, seen) {
-  if (!condition) throw new Surprise(seen)
-}
-
-/** Runs one step; `check` returns in words what was seen, or throws a Surprise. */
-async function step(title, check) {
-  try {
-    console.log(`✓ ${title}: ${await check()}`)
-  } catch (error) {
-    const seen = error instanceof Surprise ? error.message : `${error}`
-    console.log(`✗ ${title}: ${seen}`)
-    process.exit(1)
-  }
-}
 
 /** A client with an API key, and with a user's token if somebody is signed in. */
 function client(url, key, token) {

@@ -11,6 +11,7 @@ BEGIN
   EXECUTE format('ALTER ROLE supabase_storage_admin IN DATABASE %I SET search_path = storage', d);
   EXECUTE format('ALTER ROLE supabase_meta_admin IN DATABASE %I SET search_path = "$user", public, extensions', d);
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO authenticator, supabase_auth_admin, supabase_storage_admin, '
-                 'supabase_realtime_admin, supabase_functions_admin, supabase_meta_admin, supabase_read_only_user', d);
-  EXECUTE format('GRANT CREATE ON DATABASE %I TO supabase_realtime_admin, supabase_meta_admin', d);
+                 'supabase_admin, supabase_functions_admin, supabase_pooler_admin, pgbouncer, supabase_meta_admin, '
+                 'supabase_read_only_user', d);
+  EXECUTE format('GRANT CREATE ON DATABASE %I TO supabase_admin, supabase_realtime_admin, supabase_meta_admin', d);
 END $$;

@@ -1,0 +1,313 @@
+//! One pass over one project, from what it refers to, to the status that its users read.
+//!
+//! It reads stores, asks for the results of checks, applies what differs, and reports. It waits for nothing outside of
+//! the API server; whatever it lacks wakes it when it is there.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+use serde_json::json;
+
+use crate::api::{KeysStatus, SupabaseProject};
+use crate::bucket;
+use crate::checks::{Answer, DOUBTFUL, Question, STEADY, STEADY_BUCKET};
+use crate::cluster::{Change, ChangeCause, Cluster, Outcome, ProjectKey, Rollout, Trouble};
+use crate::components::{self, COMPONENTS, Component};
+use crate::controller::{Context, Error, Memory, Remembered, Written};
+use crate::keyring;
+use crate::plan::inputs::{self, Inputs, Secrets};
+use crate::plan::keys::Credentials;
+use crate::plan::{self, Identity, Plan};
+use crate::reason::{Problem, Progress, Reason};
+use crate::render::waves::{self, Selection};
+use crate::render::{self, Digest, Manifest};
+use crate::sensitive::{self, Sensitive};
+use crate::sql::{self, Initialized};
+use crate::status::{self, Findings};
+use crate::tenants;
+use crate::usable;
+
+/// One pass in progress: what it found out so far, and when the next one is due at the latest.
+pub struct Pass<'a> {
+    project: &'a SupabaseProject,
+    context: &'a Context,
+    identity: &'a Identity,
+    key: ProjectKey,
+    memory: &'a Memory,
+    pub findings: Findings,
+    again: Option<Duration>,
+}
+
+/// Between two writes of a status that only tells of progress, three times as long from one to the next. What breaks or becomes ready
+/// is written at once.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+const LONGEST_PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
+/// For what no watch tells: a foreign object in our way may be gone.
+const BLOCKED_INTERVAL: Duration = Duration::from_secs(10);
+
+impl<'a> Pass<'a> {
+    pub fn new(project: &'a SupabaseProject, context: &'a Context, identity: &'a Identity, memory: &'a Memory) -> Self {
+        let key = identity.key();
+        let findings = Findings { rollouts: rollouts(&context.cluster, identity), ..Findings::default() };
+        Self { project, context, identity, key, memory, findings, again: None }
+    }
+
+    /// inputs → plan → dependencies → keys → database → render → apply → services, as far as it goes.
+    ///
+    /// # Errors
+    /// What was tried could not be done.
+    pub async fn converge(&mut self, remembered: &mut Remembered) -> Result<(), Error> {
+        let references = inputs::references(&self.identity.name, &self.project.spec);
+        let (secrets, config_maps) = self.context.cluster.fetch(&self.key, &references).await?;
+        let inputs = Inputs { secrets, config_maps, catalogue: self.context.catalogue.clone() };
+        let plan = match plan::plan(self.project, &inputs) {
+            Ok(plan) => plan,
+            Err(blocked) => {
+                self.findings.spec = blocked.spec;
+                self.findings.postgresql = blocked.database.map_or(Progress::NotStarted, Progress::Failed);
+                self.findings.s3 = blocked.storage.map_or(Progress::NotStarted, Progress::Failed);
+                return Ok(());
+            }
+        };
+        self.findings.plan = Some(plan.clone());
+        if !self.dependencies(&plan) {
+            return Ok(());
+        }
+        let Some(credentials) = self.keys(&inputs.secrets).await? else { return Ok(()) };
+        self.findings.troubles = self.troubles(&plan, &credentials);
+        let Some(database) = self.database(&plan, &credentials) else { return Ok(()) };
+        let manifests = render::render(&plan, &credentials, &database.incarnation)?;
+        let digests = manifests.iter().map(|manifest| manifest.digest.to_hex()).collect::<String>();
+        self.apply(&plan, manifests, remembered).await?;
+        self.tenants(&plan, &credentials);
+        self.usable(&plan, &credentials, &digests);
+        Ok(())
+    }
+
+    fn look_again(&mut self, after: Duration) {
+        self.again = Some(self.again.map_or(after, |again| again.min(after)));
+    }
+
+    /// Takes a check's answer, and remembers when to ask again.
+    fn take<T>(&mut self, answer: Answer<T>) -> Progress<T> {
+        self.look_again(answer.again);
+        answer.progress
+    }
+
+    /// What is wrong with the pods, without anything secret that a program may have said.
+    fn troubles(&self, plan: &Plan, credentials: &Credentials) -> Vec<Trouble> {
+        let secrets: Vec<&Sensitive> = credentials.all().chain(plan.secrets()).collect();
+        let mut troubles = self.context.cluster.stores.troubles(&self.key);
+        for trouble in &mut troubles {
+            trouble.message = sensitive::redact(&trouble.message, &secrets);
+        }
+        troubles
+    }
+
+    /// A question about this project. A success is not believed for long while a component is unwell.
+    fn question(&self, fingerprint: Digest, steady: Duration) -> Question<'_> {
+        let suffers = |rollout: &Rollout| rollout.wanted > 0 && rollout.available == 0;
+        let fresh = if self.findings.rollouts.values().any(suffers) { DOUBTFUL } else { steady };
+        Question { project: &self.key, fingerprint, fresh, past_holds: false }
+    }
+
+    /// Connects to database and bucket. False: the project must not be touched yet. A dependency that worked before,
+    /// with the same settings, does not keep a running project from being repaired.
+    fn dependencies(&mut self, plan: &Plan) -> bool {
+        let (runner, memory) = (&self.context.runner, self.memory);
+        let database = plan.database.fingerprint();
+        let answer = memory.connection.ask(runner, &self.question(database, STEADY), || {
+            let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
+            async move { sql::inspect(&endpoint, &owner).await }
+        });
+        self.findings.postgresql = self.take(answer);
+        let bucket = plan.bucket.fingerprint();
+        let answer = memory.bucket.ask(runner, &self.question(bucket, STEADY_BUCKET), || {
+            let endpoint = plan.bucket.clone();
+            async move { bucket::ensure(&endpoint).await }
+        });
+        self.findings.s3 = self.take(answer);
+        memory.connection.proven(database).is_some() && memory.bucket.proven(bucket).is_some()
+    }
+
+    async fn keys(&mut self, secrets: &Secrets) -> Result<Option<Credentials>, Error> {
+        let made_before = self.project.status.as_ref().is_some_and(|status| status.keys.is_some());
+        let keys = keyring::ensure(&self.context.cluster, self.identity, secrets, made_before).await?;
+        let (progress, credentials) = match keys {
+            Progress::Done(credentials) => {
+                let status = KeysStatus {
+                    signing_key_id: credentials.signing_key_id.clone(),
+                    created_at: credentials.created.map(Time),
+                };
+                (Progress::Done(status), Some(credentials))
+            }
+            Progress::Failed(problem) => (Progress::Failed(problem), None),
+            Progress::Running | Progress::NotStarted => (Progress::Running, None),
+        };
+        self.findings.keys = progress;
+        Ok(credentials)
+    }
+
+    fn database(&mut self, plan: &Plan, credentials: &Credentials) -> Option<Initialized> {
+        let fingerprint = plan.database.initialization_fingerprint(credentials);
+        let check = &self.memory.initialization;
+        let answer = check.ask(&self.context.runner, &self.question(fingerprint, STEADY), || {
+            let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
+            let passwords = credentials.passwords.clone();
+            async move { sql::initialize(&endpoint, &owner, &passwords).await }
+        });
+        self.findings.database = self.take(answer);
+        check.proven(fingerprint)
+    }
+
+    async fn apply(&mut self, plan: &Plan, manifests: Vec<Manifest>, remembered: &mut Remembered) -> Result<(), Error> {
+        let kept = render::generated_names(self.identity);
+        let written = remembered.status.as_ref().map(|written| &written.status);
+        let last = written.or(self.project.status.as_ref());
+        let in_waves = last.and_then(|status| status.release.as_deref()) != Some(plan.release.name.as_str());
+        let cluster = &self.context.cluster;
+        let succeeded = cluster.stores.succeeded(&self.key);
+        let Selection { now, held, migrating, awaited } =
+            waves::select(plan, manifests, &self.findings.rollouts, &succeeded, in_waves);
+        self.findings.objects = Progress::Running;
+        self.findings.migrating = migrating;
+        self.findings.awaited = awaited;
+        match cluster.apply(self.identity, &now, &held, &kept, &mut remembered.applied).await {
+            Ok(Outcome::Applied(changes)) => {
+                self.tell_repairs(&changes).await;
+                if held.is_empty() {
+                    self.findings.objects = Progress::Done(());
+                }
+            }
+            Ok(Outcome::Postponed(changes, until)) => {
+                self.tell_repairs(&changes).await;
+                self.look_again(until);
+            }
+            Ok(Outcome::Waiting) => self.look_again(BLOCKED_INTERVAL),
+            Ok(Outcome::Blocked(problem)) => {
+                self.findings.objects = Progress::Failed(problem);
+                // No watch tells when a foreign object is gone.
+                self.look_again(BLOCKED_INTERVAL);
+            }
+            Err(error) => {
+                // What the API server says about a value of the user's belongs into a condition.
+                if let Some(refusal) = error.refusal() {
+                    self.findings.objects = Progress::Failed(Problem::new(Reason::ApplyFailed, refusal));
+                }
+                return Err(error.into());
+            }
+        }
+        self.findings.rollouts = rollouts(&self.context.cluster, self.identity);
+        Ok(())
+    }
+
+    async fn tell_repairs(&self, changes: &[Change]) {
+        for Change { key, cause } in changes {
+            let object = format!("{} {}", key.kind.as_str(), key.name);
+            let note = match cause {
+                ChangeCause::Wanted => continue,
+                ChangeCause::Removed => format!("{object} was deleted by somebody else; it was made again"),
+                ChangeCause::Edited(Some(editor)) => format!("{object} was changed by {editor}; the change was undone"),
+                ChangeCause::Edited(None) => format!("{object} was changed by somebody else; the change was undone"),
+            };
+            let action = format!("Apply {object}");
+            self.context.cluster.tell(self.identity, EventType::Normal, Reason::Repaired.as_str(), &action, note).await;
+        }
+    }
+
+    /// Tells Realtime and the pooler of their tenant, as soon as they listen.
+    fn tenants(&mut self, plan: &Plan, credentials: &Credentials) {
+        for component in [Component::Realtime, Component::Pooler] {
+            let serves = self.findings.rollouts.get(&component).is_some_and(|rollout| rollout.available > 0);
+            if !serves || !plan.has(component) {
+                continue;
+            }
+            let tenant = components::tenant(plan, credentials, component);
+            let fingerprint = Digest::of(&json!([tenant.fingerprint().to_hex(), plan.database.fingerprint().to_hex()]));
+            let check = if component == Component::Realtime { &self.memory.realtime } else { &self.memory.pooler };
+            let answer = check.ask(&self.context.runner, &self.question(fingerprint, STEADY), || {
+                let (http, database) = (self.context.http.clone(), plan.database.clone());
+                async move { tenants::ensure(&http, &database, &tenant).await }
+            });
+            let progress = self.take(answer);
+            self.findings.tenants.insert(component, progress);
+        }
+    }
+
+    fn usable(&mut self, plan: &Plan, credentials: &Credentials, digests: &str) {
+        let rollouts = &self.findings.rollouts;
+        let serves = |component: &Component| rollouts.get(component).is_some_and(|rollout| rollout.available > 0);
+        let told = self.findings.tenants.values().all(|tenant| tenant.done().is_some());
+        if self.findings.objects.done().is_none() || !plan.workloads.keys().all(serves) || !told {
+            return;
+        }
+        let complete = rollouts.values().all(Rollout::is_complete);
+        let fingerprint = Digest::of_bytes(format!("{digests}{complete}").as_bytes());
+        let question = Question { past_holds: true, ..self.question(fingerprint, STEADY) };
+        let answer = self.memory.usable.ask(&self.context.runner, &question, || {
+            let (http, plan, credentials) = (self.context.http.clone(), plan.clone(), credentials.clone());
+            async move { usable::probe(&http, &plan, &credentials).await }
+        });
+        self.findings.usable = self.take(answer);
+    }
+
+    /// Writes the status if it says something new.
+    ///
+    /// # Errors
+    /// The API server refused or did not answer.
+    pub async fn report(&mut self, remembered: &mut Remembered) -> Result<(), Error> {
+        let old = match &remembered.status {
+            Some(written) => written.status.clone(),
+            None => self.project.status.clone().unwrap_or_default(),
+        };
+        // What a ready project's status says, and what an earlier instance of us wrote, is believed until there is an
+        // answer: a restart writes nothing where nothing changed.
+        let inherited = remembered.status.is_none() && old.phase.is_some();
+        if self.findings.is_undecided() && (inherited || status::is_ready(&old)) {
+            return Ok(());
+        }
+        let generation = self.project.metadata.generation.unwrap_or_default();
+        let new = status::report(&old, generation, &self.findings, Timestamp::now());
+        if status::same(&old, &new) {
+            return Ok(());
+        }
+        let news = status::transitions(&old, &new);
+        let wait = remembered
+            .status
+            .as_ref()
+            .map_or(Duration::ZERO, |written| written.interval.saturating_sub(written.at.elapsed()));
+        if news.is_empty() && !wait.is_zero() {
+            self.look_again(wait);
+            return Ok(());
+        }
+        self.context.cluster.write_status(self.identity, &new).await?;
+        let told = !news.is_empty();
+        for condition in news {
+            let kind = if condition.status == "True" { EventType::Normal } else { EventType::Warning };
+            let note = format!("{}: {}", condition.type_, condition.message);
+            self.context.cluster.tell(self.identity, kind, &condition.reason, &condition.type_, note).await;
+        }
+        let last = remembered.status.as_ref().filter(|_| !told).map(|written| written.interval * 3);
+        let interval = last.unwrap_or(PROGRESS_INTERVAL).min(LONGEST_PROGRESS_INTERVAL);
+        remembered.status = Some(Written { status: new, at: Instant::now(), interval });
+        Ok(())
+    }
+
+    /// Everything else that could change something wakes the project.
+    pub fn next(&self) -> Action {
+        self.again.map_or_else(Action::await_change, |again| Action::requeue(again.max(Duration::from_millis(100))))
+    }
+}
+
+fn rollouts(cluster: &Cluster, identity: &Identity) -> BTreeMap<Component, Rollout> {
+    let project = identity.key();
+    let rollout = |component: Component| {
+        let name = identity.name.component(component);
+        Some((component, cluster.stores.rollout(&project, name.as_str())?))
+    };
+    COMPONENTS.iter().filter_map(|workload| rollout(workload.component)).collect()
+}
