@@ -14,8 +14,12 @@ help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 .PHONY: demo
-demo: ## A cluster, PostgreSQL and S3 beside it, the operator, a project, and a supabase-js session
+demo: ## A cluster, the operators of PostgreSQL and MinIO, ours, a project, and a supabase-js session
 	examples/demo/run --cluster $(CLUSTER)
+
+.PHONY: demo-external
+demo-external: ## The same with a PostgreSQL and an S3 that are there already
+	examples/demo/run --cluster $(CLUSTER) --external
 
 .PHONY: test
 test: ## Everything: unit tests, real Envoy, real cluster

@@ -14,6 +14,7 @@ use crate::bucket::Checked;
 use crate::checks::{Check, Runner};
 use crate::cluster::{Applied, ApplyError, CallError, Cluster, ProjectKey};
 use crate::keyring::KeyringError;
+use crate::managed::Looked;
 use crate::pass::Pass;
 use crate::plan::releases::Catalogue;
 use crate::plan::{Identity, inputs};
@@ -47,6 +48,7 @@ pub struct Memory {
 #[derive(Default)]
 pub struct Remembered {
     pub applied: Applied,
+    pub looked: Looked,
     pub status: Option<Written>,
 }
 

@@ -7,11 +7,14 @@ use jiff::Timestamp;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 
+use crate::api::DeletionPolicy;
 use crate::cluster::{CallError, Cluster};
 use crate::plan::inputs::{SecretData, Secrets};
 use crate::plan::keys::{self, Credentials, MintError};
 use crate::plan::names::ObjectName;
 use crate::plan::{self, Identity};
+use crate::provider::objectstore;
+use crate::provider::retention::Tie;
 use crate::reason::{Problem, Progress, Reason};
 use crate::render;
 use crate::sensitive::Sensitive;
@@ -56,7 +59,8 @@ pub async fn ensure(
     let missing = |name: &ObjectName| secrets.get(name.as_str()).is_none_or(Option::is_none);
     let remembered = |name: &ObjectName| {
         let data = cluster.secrets.last(&identity.namespace, name.as_str())?;
-        (data.owner.as_deref() == Some(identity.uid.as_str()) && keys::is_intact(&data, name == &jwt)).then_some(data)
+        (data.owner.as_ref().is_none_or(|owner| *owner == identity.uid) && keys::is_intact(&data, name == &jwt))
+            .then_some(data)
     };
     if missing(&jwt) {
         let entries = match remembered(&jwt) {
@@ -75,6 +79,34 @@ pub async fn ensure(
     }
     // The watch tells when they can be read.
     Ok(Progress::Running)
+}
+
+/// Makes the keys of a managed object store. Lost ones can be made anew without harm: the store takes them.
+///
+/// # Errors
+/// As [`ensure`].
+pub async fn make_store_keys(cluster: &Cluster, identity: &Identity) -> Result<(), KeyringError> {
+    let entries = owned(with_entropy(objectstore::mint)?);
+    create(cluster, identity, &identity.name.object_store_keys(), entries).await
+}
+
+/// Makes the generated keys go with the project, or stay, as `policy` says.
+///
+/// # Errors
+/// The API server refused or did not answer.
+pub async fn retain(
+    cluster: &Cluster,
+    identity: &Identity,
+    secrets: &Secrets,
+    policy: DeletionPolicy,
+) -> Result<(), CallError> {
+    for name in render::generated_names(identity) {
+        let data = secrets.get(name.as_str()).and_then(Option::as_ref);
+        if let Some(tie) = data.and_then(|data| Tie::of_secret(identity, policy, &name, data)) {
+            cluster.tie(identity, &tie).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn create(

@@ -29,7 +29,7 @@
 //! | [`sql`] | the database | PostgreSQL |
 //! | [`bucket`] | the object store | S3 |
 //! | [`tenants`], [`usable`] | what services are told, and requests through the gateway | HTTP |
-//! | [`controller`], [`pass`], [`checks`] | one pass, and the work beside it | through the others |
+//! | [`controller`], [`pass`], [`managed`], [`checks`] | one pass, its step about what others run, and the work beside it | through the others |
 //! | [`config`], [`run`], [`telemetry`], [`offline`] | settings, wiring, logs and metrics, printing | process |
 
 pub mod api;
@@ -41,7 +41,9 @@ pub mod config;
 pub mod controller;
 pub mod gateway;
 pub mod keyring;
+pub mod kind;
 pub mod leader;
+pub mod managed;
 pub mod offline;
 pub mod pass;
 pub mod plan;

@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{self, SupabaseProject};
-use crate::plan::inputs::{self, Inputs, SecretData, Secrets};
+use crate::plan::inputs::{self, Inputs, Provision, SecretData, Secrets};
 use crate::plan::keys::{self, Credentials, MintError};
 use crate::plan::releases::Catalogue;
-use crate::plan::{self, Identity, Plan};
+use crate::plan::{self, BucketEndpoint, DatabaseEndpoint, Identity, Plan};
+use crate::provider::{Lifecycle, database, objectstore};
 use crate::reason::Problem;
 use crate::render::{self, Manifest, RenderError};
 use crate::sensitive::Sensitive;
@@ -109,7 +110,9 @@ pub fn rendered(project: &SupabaseProject, given: &[Secret]) -> Result<Rendered,
     }
     let config_maps = inputs::references(&identity.name, &project.spec).config_maps;
     let known = |name: String| (name, Some(render::Digest::of_bytes(b"placeholder")));
-    let inputs = Inputs { secrets, config_maps: config_maps.into_iter().map(known).collect(), ..Inputs::default() };
+    let (mut manifests, database, bucket) = managed(&project, &identity, &secrets).map_err(OfflineError::Problem)?;
+    let config_maps = config_maps.into_iter().map(known).collect();
+    let inputs = Inputs { secrets, config_maps, database, bucket, ..Inputs::default() };
     let plan = plan::plan(&project, &inputs).map_err(|blocked| {
         let first = blocked.spec.or(blocked.database).or(blocked.storage);
         OfflineError::Problem(
@@ -119,8 +122,26 @@ pub fn rendered(project: &SupabaseProject, given: &[Secret]) -> Result<Rendered,
     let credentials = plan::credentials(&identity, &inputs.secrets)
         .map_err(OfflineError::Problem)?
         .ok_or_else(|| OfflineError::Write("placeholder keys are incomplete".to_owned()))?;
-    let manifests = render::render(&plan, &credentials, "placeholder")?;
+    manifests.extend(render::render(&plan, &credentials, "placeholder")?);
     Ok(Rendered { plan, credentials, manifests })
+}
+
+/// What is asked of other operators, and where that will be.
+type Managed = (Vec<Manifest>, Provision<DatabaseEndpoint>, Provision<BucketEndpoint>);
+
+fn managed(project: &SupabaseProject, identity: &Identity, secrets: &Secrets) -> Result<Managed, Problem> {
+    let (spec, lifecycle) = (&project.spec, Lifecycle::of(&project.spec));
+    let (mut manifests, mut database, mut bucket) = (Vec::new(), Provision::Own, Provision::Own);
+    if let Some(provider) = database::Provider::of(spec.database.as_ref()) {
+        manifests.extend(provider.plan(identity, lifecycle, None)?.render().apply);
+        database = Provision::Managed(provider.endpoint(identity, secrets)?);
+    }
+    if let Some(provider) = objectstore::Provider::of(spec.storage.as_ref()) {
+        let plan = provider.plan(identity, lifecycle, None, &[])?;
+        manifests.extend(objectstore::keys(identity, secrets)?.into_iter().flat_map(|keys| plan.render(&keys).apply));
+        bucket = Provision::Managed(provider.endpoint(identity, secrets)?);
+    }
+    Ok((manifests, database, bucket))
 }
 
 fn data_of(secret: &Secret) -> SecretData {
@@ -143,6 +164,8 @@ fn document(value: &impl serde::Serialize) -> Result<String, OfflineError> {
     let yaml = serde_saphyr::to_string(&value).map_err(|error| OfflineError::Write(error.to_string()))?;
     Ok(format!("---\n{yaml}"))
 }
+
+const PLACEHOLDER_CA: &str = "-----BEGIN CERTIFICATE-----\nplaceholder\n-----END CERTIFICATE-----\n";
 
 /// Secrets with the right keys and values that are obviously not real. Always the same, so that two outputs compare.
 fn placeholders(project: &SupabaseProject, identity: &Identity) -> Result<Secrets, OfflineError> {
@@ -167,6 +190,12 @@ fn placeholders(project: &SupabaseProject, identity: &Identity) -> Result<Secret
     let mut secrets = Secrets::from([
         (identity.name.jwt().to_string(), generated(keys::mint(&mut entropy, Timestamp::UNIX_EPOCH)?)),
         (identity.name.database_roles().to_string(), generated(keys::mint_passwords(&mut entropy))),
+        (identity.name.object_store_keys().to_string(), generated(objectstore::mint(&mut entropy))),
+        (
+            identity.name.database_superuser().to_string(),
+            text(&[("username", "placeholder-username"), ("password", "placeholder-password")]),
+        ),
+        (identity.name.database_ca().to_string(), text(&[("ca.crt", PLACEHOLDER_CA)])),
     ]);
     if let Some(secret) = database.secret_ref {
         let keys = [
@@ -196,8 +225,7 @@ fn placeholders(project: &SupabaseProject, identity: &Identity) -> Result<Secret
         secrets.insert(given.name.clone(), text(&[("PLACEHOLDER", "placeholder")]));
     }
     for authority in [database.ca_secret_ref, storage.ca_secret_ref].into_iter().flatten() {
-        let placeholder = "-----BEGIN CERTIFICATE-----\nplaceholder\n-----END CERTIFICATE-----\n";
-        secrets.insert(authority.name.clone(), text(&[(authority.key(), placeholder)]));
+        secrets.insert(authority.name.clone(), text(&[(authority.key(), PLACEHOLDER_CA)]));
     }
     Ok(secrets)
 }

@@ -19,15 +19,17 @@ use crate::cluster::{Change, ChangeCause, Cluster, Outcome, ProjectKey, Rollout,
 use crate::components::{self, COMPONENTS, Component};
 use crate::controller::{Context, Error, Memory, Remembered, Written};
 use crate::keyring;
+use crate::managed::{self, Asked, Managed, Obstacle};
 use crate::plan::inputs::{self, Inputs, Secrets};
 use crate::plan::keys::Credentials;
-use crate::plan::{self, Identity, Plan};
+use crate::plan::{self, BucketEndpoint, DatabaseEndpoint, Identity, Plan};
+use crate::provider::Lifecycle;
 use crate::reason::{Problem, Progress, Reason};
 use crate::render::waves::{self, Selection};
 use crate::render::{self, Digest, Manifest};
 use crate::sensitive::{self, Sensitive};
 use crate::sql::{self, Initialized};
-use crate::status::{self, Findings};
+use crate::status::{self, Findings, Suspension};
 use crate::tenants;
 use crate::usable;
 
@@ -56,25 +58,36 @@ impl<'a> Pass<'a> {
         Self { project, context, identity, key, memory, findings, again: None }
     }
 
-    /// inputs → plan → dependencies → keys → database → render → apply → services, as far as it goes.
+    /// inputs → managed dependencies → plan → dependencies → keys → database → render → apply → services, as far as it
+    /// goes.
     ///
     /// # Errors
     /// What was tried could not be done.
     pub async fn converge(&mut self, remembered: &mut Remembered) -> Result<(), Error> {
         let references = inputs::references(&self.identity.name, &self.project.spec);
         let (secrets, config_maps) = self.context.cluster.fetch(&self.key, &references).await?;
-        let inputs = Inputs { secrets, config_maps, catalogue: self.context.catalogue.clone() };
+        let lifecycle = self.lifecycle().await?;
+        keyring::retain(&self.context.cluster, self.identity, &secrets, lifecycle.deletion).await?;
+        let (database, bucket) = self.managed(&secrets, lifecycle, remembered).await?;
+        let obstacles = (database.obstacle, bucket.obstacle);
+        let catalogue = self.context.catalogue.clone();
+        let (database, bucket) = (database.provision, bucket.provision);
+        let inputs = Inputs { secrets, config_maps, catalogue, database, bucket };
         let plan = match plan::plan(self.project, &inputs) {
-            Ok(plan) => plan,
+            Ok(plan) => Some(plan),
             Err(blocked) => {
                 self.findings.spec = blocked.spec;
                 self.findings.postgresql = blocked.database.map_or(Progress::NotStarted, Progress::Failed);
                 self.findings.s3 = blocked.storage.map_or(Progress::NotStarted, Progress::Failed);
-                return Ok(());
+                None
             }
         };
-        self.findings.plan = Some(plan.clone());
-        if !self.dependencies(&plan) {
+        self.findings.plan.clone_from(&plan);
+        let usable = self.obstacles(obstacles.0, obstacles.1);
+        let Some(plan) = plan.filter(|_| self.findings.suspension.is_none()) else { return Ok(()) };
+        // Pods that start before what they need only crash. Those that run are looked after.
+        let runs = self.findings.rollouts.values().any(|rollout| rollout.wanted > 0);
+        if !self.dependencies(&plan) || !(usable || runs) {
             return Ok(());
         }
         let Some(credentials) = self.keys(&inputs.secrets).await? else { return Ok(()) };
@@ -86,6 +99,62 @@ impl<'a> Pass<'a> {
         self.tenants(&plan, &credentials);
         self.usable(&plan, &credentials, &digests);
         Ok(())
+    }
+
+    /// What the spec says of the project's life. A project that is to be suspended first loses its pods: until none is
+    /// left, what they use goes on.
+    async fn lifecycle(&mut self) -> Result<Lifecycle, Error> {
+        let lifecycle = Lifecycle::of(&self.project.spec);
+        if !lifecycle.suspended {
+            return Ok(lifecycle);
+        }
+        let cluster = &self.context.cluster;
+        for (component, rollout) in &self.findings.rollouts {
+            if rollout.wanted > 0 {
+                cluster.rest(self.identity, &self.identity.name.component(*component)).await?;
+            }
+        }
+        cluster.end_jobs(self.identity).await?;
+        let at_rest = self.findings.rollouts.values().all(|rollout| rollout.wanted == 0 && rollout.total == 0);
+        self.findings.suspension = Some(if at_rest { Suspension::Stopped } else { Suspension::Stopping });
+        Ok(Lifecycle { suspended: at_rest, ..lifecycle })
+    }
+
+    async fn managed(
+        &mut self,
+        secrets: &Secrets,
+        lifecycle: Lifecycle,
+        remembered: &mut Remembered,
+    ) -> Result<(Asked<DatabaseEndpoint>, Asked<BucketEndpoint>), Error> {
+        let written = remembered.status.as_ref().map(|written| &written.status);
+        let mut ask = Managed {
+            cluster: &self.context.cluster,
+            identity: self.identity,
+            spec: &self.project.spec,
+            status: written.or(self.project.status.as_ref()),
+            secrets,
+            lifecycle,
+            applied: &mut remembered.applied,
+            looked: &mut remembered.looked,
+            again: None,
+        };
+        let asked = (ask.database().await?, ask.bucket().await?);
+        if let Some(after) = ask.again {
+            self.look_again(after);
+        }
+        Ok(asked)
+    }
+
+    /// Takes down what keeps managed dependencies from being used. True: nothing does.
+    fn obstacles(&mut self, database: Option<Obstacle>, bucket: Option<Obstacle>) -> bool {
+        let findings = &mut self.findings;
+        let busy = [&database, &bucket].into_iter().any(|obstacle| matches!(obstacle, Some(Obstacle::Waiting(_))));
+        if busy && findings.suspension.is_some() {
+            findings.suspension = Some(Suspension::Stopping);
+        }
+        let database = managed::take_down(database, &mut findings.postgresql, &mut findings.degraded);
+        let bucket = managed::take_down(bucket, &mut findings.s3, &mut findings.degraded);
+        database && bucket
     }
 
     fn look_again(&mut self, after: Duration) {
@@ -115,22 +184,26 @@ impl<'a> Pass<'a> {
         Question { project: &self.key, fingerprint, fresh, past_holds: false }
     }
 
-    /// Connects to database and bucket. False: the project must not be touched yet. A dependency that worked before,
+    /// Connects to database and bucket, unless it is known already that one of them cannot be used. False: the project must not be touched yet. A dependency that worked before,
     /// with the same settings, does not keep a running project from being repaired.
     fn dependencies(&mut self, plan: &Plan) -> bool {
         let (runner, memory) = (&self.context.runner, self.memory);
         let database = plan.database.fingerprint();
-        let answer = memory.connection.ask(runner, &self.question(database, STEADY), || {
-            let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
-            async move { sql::inspect(&endpoint, &owner).await }
-        });
-        self.findings.postgresql = self.take(answer);
+        if self.findings.postgresql == Progress::NotStarted {
+            let answer = memory.connection.ask(runner, &self.question(database, STEADY), || {
+                let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
+                async move { sql::inspect(&endpoint, &owner).await }
+            });
+            self.findings.postgresql = self.take(answer);
+        }
         let bucket = plan.bucket.fingerprint();
-        let answer = memory.bucket.ask(runner, &self.question(bucket, STEADY_BUCKET), || {
-            let endpoint = plan.bucket.clone();
-            async move { bucket::ensure(&endpoint).await }
-        });
-        self.findings.s3 = self.take(answer);
+        if self.findings.s3 == Progress::NotStarted {
+            let answer = memory.bucket.ask(runner, &self.question(bucket, STEADY_BUCKET), || {
+                let endpoint = plan.bucket.clone();
+                async move { bucket::ensure(&endpoint).await }
+            });
+            self.findings.s3 = self.take(answer);
+        }
         memory.connection.proven(database).is_some() && memory.bucket.proven(bucket).is_some()
     }
 
@@ -146,7 +219,7 @@ impl<'a> Pass<'a> {
                 (Progress::Done(status), Some(credentials))
             }
             Progress::Failed(problem) => (Progress::Failed(problem), None),
-            Progress::Running | Progress::NotStarted => (Progress::Running, None),
+            Progress::Running | Progress::Waiting(_) | Progress::NotStarted => (Progress::Running, None),
         };
         self.findings.keys = progress;
         Ok(credentials)
@@ -165,7 +238,7 @@ impl<'a> Pass<'a> {
     }
 
     async fn apply(&mut self, plan: &Plan, manifests: Vec<Manifest>, remembered: &mut Remembered) -> Result<(), Error> {
-        let kept = render::generated_names(self.identity);
+        let kept = [&render::generated_names(self.identity)[..], &[self.identity.name.object_store_configuration()]];
         let written = remembered.status.as_ref().map(|written| &written.status);
         let last = written.or(self.project.status.as_ref());
         let in_waves = last.and_then(|status| status.release.as_deref()) != Some(plan.release.name.as_str());
@@ -176,9 +249,10 @@ impl<'a> Pass<'a> {
         self.findings.objects = Progress::Running;
         self.findings.migrating = migrating;
         self.findings.awaited = awaited;
-        match cluster.apply(self.identity, &now, &held, &kept, &mut remembered.applied).await {
+        match cluster.apply(self.identity, &now, &mut remembered.applied).await {
             Ok(Outcome::Applied(changes)) => {
                 self.tell_repairs(&changes).await;
+                cluster.prune(self.identity, now.iter().chain(&held), &kept.concat()).await?;
                 if held.is_empty() {
                     self.findings.objects = Progress::Done(());
                 }

@@ -49,6 +49,7 @@ pub enum Reason {
     PodRefused,
     PodUnschedulable,
     ProviderMissing,
+    ProviderUnavailable,
     ReleaseOlder,
     ReleaseUnknown,
     ScaledToZero,
@@ -121,6 +122,7 @@ impl Reason {
             Self::PodRefused => "PodRefused",
             Self::PodUnschedulable => "PodUnschedulable",
             Self::ProviderMissing => "ProviderMissing",
+            Self::ProviderUnavailable => "ProviderUnavailable",
             Self::ReleaseOlder => "ReleaseOlder",
             Self::ReleaseUnknown => "ReleaseUnknown",
             Self::ScaledToZero => "ScaledToZero",
@@ -178,8 +180,10 @@ pub enum Progress<T> {
     /// A step before this one is not done.
     #[default]
     NotStarted,
-    /// Under way.
+    /// The answer is to come at any moment.
     Running,
+    /// Others are at work; what they say.
+    Waiting(Problem),
     Done(T),
     Failed(Problem),
 }
@@ -188,6 +192,13 @@ impl<T> Progress<T> {
     pub fn done(&self) -> Option<&T> {
         match self {
             Self::Done(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub fn waiting(&self) -> Option<&Problem> {
+        match self {
+            Self::Waiting(problem) => Some(problem),
             _ => None,
         }
     }

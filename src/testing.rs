@@ -48,7 +48,7 @@ pub fn secrets() -> Secrets {
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
     let generated = |entries: BTreeMap<&'static str, crate::sensitive::Sensitive>| {
         let keys = entries.iter().map(|(key, value)| ((*key).to_owned(), value.expose().as_bytes().to_vec())).collect();
-        Some(Arc::new(SecretData { keys, created: Some(now), owner: None }))
+        Some(Arc::new(SecretData { keys, created: Some(now), ..SecretData::default() }))
     };
     let mut entropy = entropy();
     Secrets::from([
@@ -102,7 +102,7 @@ fn edit(secrets: &mut Secrets, secret: &str, change: impl FnOnce(&mut BTreeMap<S
     let data = secrets.get_mut(secret).unwrap().as_mut().unwrap();
     let mut keys = data.keys.clone();
     change(&mut keys);
-    *data = Arc::new(SecretData { keys, created: data.created, owner: data.owner.clone() });
+    *data = Arc::new(SecretData { keys, created: data.created, ..SecretData::default() });
 }
 
 pub fn read_credentials(secrets: &Secrets) -> Result<Credentials, Problem> {

@@ -9,10 +9,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use supabase_operator::api::{DeletionPolicy, SupabaseProject};
+use supabase_operator::kind::{Kind, Upstream};
 use supabase_operator::plan::Identity;
 use supabase_operator::plan::names::ProjectName;
 use supabase_operator::provider::objectstore::StoreKeys;
-use supabase_operator::provider::{BodyKind, Lifecycle, Upstream, database, objectstore};
+use supabase_operator::provider::{Lifecycle, database, objectstore};
 use supabase_operator::sensitive::Sensitive;
 
 const RETAINED: Lifecycle = Lifecycle { deletion: DeletionPolicy::Retain, suspended: false };
@@ -85,7 +86,7 @@ fn project(spec: &str) -> SupabaseProject {
     serde_saphyr::from_str(&yaml).unwrap()
 }
 
-fn rendered(lifecycle: Lifecycle, spec: &str) -> Vec<(BodyKind, Value)> {
+fn rendered(lifecycle: Lifecycle, spec: &str) -> Vec<(Kind, Value)> {
     let spec = project(spec).spec;
     let keys = StoreKeys {
         access_key_id: Sensitive::new("placeholder-access-key"),
@@ -156,7 +157,7 @@ fn everything_that_is_rendered_fits_its_schema_strictly() {
     let mut kinds = HashSet::new();
     for (name, lifecycle, spec) in PROFILES {
         for (kind, body) in rendered(lifecycle, spec) {
-            let BodyKind::Upstream(kind) = kind else { continue };
+            let Kind::Upstream(kind) = kind else { continue };
             assert_eq!(body["apiVersion"], kind.api_version());
             let version = &schemas[&(kind.group().to_owned(), kind.kind().to_owned())];
             let schema = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
@@ -251,7 +252,7 @@ fn nothing_empty_is_rendered() {
 fn no_list_that_upstream_rewrites_is_rendered() {
     for (name, lifecycle, spec) in PROFILES {
         for (kind, body) in rendered(lifecycle, spec) {
-            if kind == BodyKind::Upstream(Upstream::Cluster) {
+            if kind == Kind::Upstream(Upstream::Cluster) {
                 for field in ["managed", "monitoring", "plugins", "externalClusters", "backup", "probes"] {
                     assert!(body["spec"][field].is_null(), "{name}: {field}");
                 }

@@ -12,6 +12,8 @@ mod complete;
 mod harness;
 #[path = "node/life.rs"]
 mod life;
+#[path = "node/managed.rs"]
+mod managed;
 #[path = "node/neighbours.rs"]
 mod neighbours;
 #[path = "node/silence.rs"]

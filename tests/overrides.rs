@@ -6,6 +6,7 @@ mod overrides {
     pub mod change;
 
     mod common;
+    mod managed;
     mod own;
     mod schema;
 }

@@ -59,6 +59,7 @@ pub enum Phase {
     Configuring,
     Running,
     Updating,
+    Suspended,
     Failed,
     Terminating,
 }

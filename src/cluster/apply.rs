@@ -6,15 +6,15 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 
 use super::Cluster;
 use super::call::{CallError, bounded};
-use super::seen::{ObjectKey, ProjectKey, Seen, controller};
+use super::seen::{ObjectKey, ProjectKey, Seen, controller, project_of};
 use crate::plan::Identity;
 use crate::plan::names::ObjectName;
 use crate::reason::{Problem, Reason};
-use crate::render::{Digest, MANAGER, Manifest, RenderError};
+use crate::render::{Digest, MANAGED_BY, MANAGER, Manifest, PROJECT_LABEL, RenderError};
 
 /// What was applied for a project; kept between passes.
 #[derive(Debug, Default)]
@@ -62,6 +62,14 @@ impl ApplyError {
             Self::Render(_) => None,
         }
     }
+
+    /// What the API server says of a webhook that it could not ask.
+    pub fn webhook_failure(&self) -> Option<String> {
+        match self {
+            Self::Call(error) => error.webhook_failure(),
+            Self::Render(_) => None,
+        }
+    }
 }
 
 /// How far an apply came.
@@ -92,8 +100,7 @@ enum Holder {
 }
 
 impl Cluster {
-    /// Brings a project's objects to what was rendered. `held` are left as they are, and so is what is called as one of
-    /// `kept`.
+    /// Brings objects of a project to what was rendered.
     ///
     /// # Errors
     /// The API server refused or did not answer.
@@ -101,8 +108,6 @@ impl Cluster {
         &self,
         identity: &Identity,
         manifests: &[Manifest],
-        held: &[Manifest],
-        kept: &[ObjectName],
         applied: &mut Applied,
     ) -> Result<Outcome, ApplyError> {
         let project = identity.key();
@@ -119,6 +124,8 @@ impl Cluster {
                     Some(owner) if owner == identity.uid => {}
                     // It carries our labels and is controlled by another uid: garbage collection is on its way.
                     Some(_) => return Ok(Outcome::Waiting),
+                    // An earlier project of this name left it behind for us.
+                    None if manifest.durable => {}
                     None => return Ok(Outcome::Blocked(name_taken(identity, key.kind.as_str(), &key.name))),
                 }
                 if applied.is_current(&key, manifest.digest, seen) {
@@ -140,7 +147,6 @@ impl Cluster {
             applied.remember(key.clone(), manifest.digest, &answer);
             changes.push(Change { key, cause });
         }
-        self.prune(identity, manifests.iter().chain(held), kept).await?;
         Ok(match postponed {
             Some(wait) => Outcome::Postponed(changes, wait),
             None => Outcome::Applied(changes),
@@ -203,42 +209,70 @@ impl Cluster {
         let api = self.api(identity, manifest);
         let live = bounded("read", kind, &identity.namespace, name, api.get_metadata_opt(name)).await?;
         let Some(metadata) = live.map(|live| live.metadata) else { return Ok(Holder::Nobody) };
-        let ours = controller(&metadata).as_deref() == Some(identity.uid.as_str());
-        Ok(match metadata.uid {
+        let ours = match controller(&metadata) {
+            Some(owner) => owner == identity.uid,
+            None => manifest.durable && project_of(&metadata) == Some(identity.key()),
+        };
+        Ok(match metadata.uid.clone() {
             Some(uid) if ours => Holder::Us(uid),
+            _ if manifest.durable && controller(&metadata).is_none() => Holder::Other(left_over(identity, kind, name)),
             _ => Holder::Other(name_taken(identity, kind, name)),
         })
     }
 
-    async fn prune(
+    /// Removes what belongs to the project and is not among `wanted`. What is called as one of `kept`, and what holds
+    /// data, stays.
+    ///
+    /// # Errors
+    /// The API server refused or did not answer.
+    pub async fn prune(
         &self,
         identity: &Identity,
-        manifests: impl Iterator<Item = &Manifest>,
+        wanted: impl Iterator<Item = &Manifest>,
         kept: &[ObjectName],
     ) -> Result<(), CallError> {
         let wanted: HashSet<ObjectKey> =
-            manifests.map(|manifest| ObjectKey { kind: manifest.kind, name: manifest.name.to_string() }).collect();
+            wanted.map(|manifest| ObjectKey { kind: manifest.kind, name: manifest.name.to_string() }).collect();
         for (key, seen) in self.stores.objects(&identity.key()) {
             let ours = seen.owner.as_deref() == Some(identity.uid.as_str());
-            let keep = wanted.contains(&key) || kept.iter().any(|name| name.as_str() == key.name);
-            if !ours || keep || seen.deleting {
-                continue;
-            }
-            self.gate()?;
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(self.client.clone(), &identity.namespace, &key.kind.resource());
-            let parameters = DeleteParams {
-                preconditions: Some(Preconditions { uid: Some(seen.uid.to_string()), resource_version: None }),
-                ..DeleteParams::background()
-            };
-            let call = api.delete(&key.name, &parameters);
-            match bounded("delete", key.kind.as_str(), &identity.namespace, &key.name, call).await {
-                Err(error) if !error.is_not_found() && !error.is_conflict() => return Err(error),
-                _ => {}
+            let holds_data = key.kind.upstream().is_some() || kept.iter().any(|name| name.as_str() == key.name);
+            if ours && !holds_data && !wanted.contains(&key) && !seen.deleting {
+                self.delete(identity, &key.kind.resource(), &key.name, &seen.uid, DeleteParams::background()).await?;
             }
         }
         Ok(())
     }
+
+    /// Deletes this very object; one that is gone, or another one of its name, is no error.
+    pub(super) async fn delete(
+        &self,
+        identity: &Identity,
+        resource: &ApiResource,
+        name: &str,
+        uid: &str,
+        parameters: DeleteParams,
+    ) -> Result<(), CallError> {
+        self.gate()?;
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &identity.namespace, resource);
+        let preconditions = Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+        let parameters = DeleteParams { preconditions, ..parameters };
+        let call = api.delete(name, &parameters);
+        match bounded("delete", &resource.kind, &identity.namespace, name, call).await {
+            Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What may be handed over.
+fn left_over(identity: &Identity, kind: &str, name: &str) -> Problem {
+    let ((manager, value), project, namespace) = (MANAGED_BY, &identity.name, &identity.namespace);
+    Problem::new(
+        Reason::NameTaken,
+        format!(
+            "{kind} {namespace}/{name} exists and does not belong to this project; hand it over with the labels {manager}={value} and {PROJECT_LABEL}={project}, or give the project another name"
+        ),
+    )
 }
 
 fn name_taken(identity: &Identity, kind: &str, name: &str) -> Problem {

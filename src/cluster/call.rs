@@ -10,9 +10,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     #[error("cannot {verb} {kind} {namespace}/{name}: {source}")]
-    Refused { verb: &'static str, kind: &'static str, namespace: String, name: String, source: Box<kube::Error> },
+    Refused { verb: &'static str, kind: String, namespace: String, name: String, source: Box<kube::Error> },
     #[error("cannot {verb} {kind} {namespace}/{name}: no answer within {} s", LIMIT.as_secs())]
-    Timeout { verb: &'static str, kind: &'static str, namespace: String, name: String },
+    Timeout { verb: &'static str, kind: String, namespace: String, name: String },
     #[error("another instance of the operator has the lease: nothing is written")]
     NotLeader,
 }
@@ -34,6 +34,14 @@ impl CallError {
         let status = self.status()?;
         let final_word = (400..500).contains(&status.code) && !matches!(status.code, 401 | 404 | 408 | 409 | 429);
         final_word.then(|| format!("cannot {verb} {kind} {namespace}/{name}: {}", status.message))
+    }
+
+    /// What the API server says of a webhook that it could not ask.
+    pub fn webhook_failure(&self) -> Option<String> {
+        let Self::Refused { verb, kind, namespace, name, .. } = self else { return None };
+        let status = self.status()?;
+        let failed = status.code == 500 && status.message.contains("failed calling webhook");
+        failed.then(|| format!("cannot {verb} {kind} {namespace}/{name}: {}", status.message))
     }
 
     /// The namespace is being removed: nothing can be made in it any more.
@@ -61,12 +69,12 @@ impl CallError {
 /// The API server refused or did not answer.
 pub async fn bounded<T>(
     verb: &'static str,
-    kind: &'static str,
+    kind: &str,
     namespace: &str,
     name: &str,
     call: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, CallError> {
-    let (namespace, name) = (namespace.to_owned(), name.to_owned());
+    let (kind, namespace, name) = (kind.to_owned(), namespace.to_owned(), name.to_owned());
     match tokio::time::timeout(LIMIT, call).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(source)) => Err(CallError::Refused { verb, kind, namespace, name, source: Box::new(source) }),

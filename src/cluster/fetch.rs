@@ -89,6 +89,8 @@ impl Cluster {
                     };
                     config_maps.insert(name, digest);
                 }
+                // Nobody reads these by name.
+                Source::Upstream(_) => {}
             }
         }
         Ok((secrets, config_maps))
@@ -120,8 +122,9 @@ impl Cluster {
         let read = version(&secret.metadata);
         let owner = controller(&secret.metadata);
         let created = secret.metadata.creation_timestamp.map(|time| time.0);
+        let uid = secret.metadata.uid.unwrap_or_default();
         let keys = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
-        let data = Arc::new(SecretData { keys, owner, created });
+        let data = Arc::new(SecretData { keys, uid, owner, created });
         self.secrets.insert(key, read, data.clone());
         Ok(Some(data))
     }

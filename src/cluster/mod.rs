@@ -5,16 +5,15 @@ mod call;
 mod fetch;
 mod seen;
 mod stores;
-mod surroundings;
 mod trouble;
+mod upstream;
 mod watch;
 
 pub use apply::{Applied, ApplyError, Change, ChangeCause, Outcome};
 pub use call::{CallError, bounded};
 pub use fetch::{ConfigMapCache, SecretCache};
 pub use seen::{ObjectKey, ProjectKey, Rollout, Seen};
-pub use stores::Stores;
-pub use surroundings::surroundings;
+pub use stores::{Source, SourceKey, Stores};
 pub use trouble::Trouble;
 pub use watch::{Scope, Trigger, Wakes, start};
 

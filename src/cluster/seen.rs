@@ -1,11 +1,15 @@
 //! What is remembered of a live object: as few bytes as the decisions need.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::apps::v1::DeploymentStatus;
 use kube::ResourceExt;
 use kube::core::{DynamicObject, ObjectMeta};
 use serde_json::Value;
 
-use crate::render::{Digest, Kind, MIGRATION, PROJECT_LABEL, VERSION_LABEL, digest};
+use crate::kind::Kind;
+use crate::provider::live;
+use crate::render::{Digest, MANAGED_BY, MIGRATION, PROJECT_LABEL, VERSION_LABEL, digest};
 
 /// A project by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +41,8 @@ pub struct Seen {
     pub rollout: Option<Rollout>,
     /// Of a Job: whether it succeeded.
     pub succeeded: bool,
+    /// Of another operator's object: what decisions are made from ([`live::facts`]).
+    pub live: Option<Arc<Value>>,
 }
 
 /// Where the pods of a Deployment stand.
@@ -63,13 +69,13 @@ impl Rollout {
 
 impl Seen {
     pub fn of(kind: Kind, object: &DynamicObject) -> Self {
-        let metadata = &object.metadata;
+        let (metadata, value) = (&object.metadata, value(object));
         let managers = metadata.managed_fields.as_deref().unwrap_or_default();
         Self {
             uid: metadata.uid.clone().unwrap_or_default().into(),
             version: version(metadata),
             owner: controller(metadata).map(Into::into),
-            fields: digest::owned(&value(object), managers),
+            fields: digest::owned(&value, managers),
             editor: managers
                 .iter()
                 .filter(|entry| entry.manager.as_deref() != Some(crate::render::MANAGER))
@@ -80,6 +86,7 @@ impl Seen {
             deleting: metadata.deletion_timestamp.is_some(),
             rollout: (kind == Kind::Deployment).then(|| rollout(object)),
             succeeded: kind == Kind::Job && has_condition(object, "Complete").is_some(),
+            live: kind.upstream().map(|_| Arc::new(live::facts(&value))),
         }
     }
 
@@ -99,9 +106,11 @@ pub fn version(metadata: &ObjectMeta) -> u64 {
     metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
-/// The project whose label an object carries.
+/// The project whose labels an object carries.
 pub fn project_of(metadata: &ObjectMeta) -> Option<ProjectKey> {
-    let name = metadata.labels.as_ref()?.get(PROJECT_LABEL)?.clone();
+    let labels = metadata.labels.as_ref()?;
+    let ours = labels.get(MANAGED_BY.0).is_some_and(|manager| manager == MANAGED_BY.1);
+    let name = labels.get(PROJECT_LABEL).filter(|_| ours)?.clone();
     Some(ProjectKey { namespace: metadata.namespace.clone()?, name })
 }
 

@@ -8,7 +8,7 @@ use kube::core::{DynamicObject, ObjectMeta};
 
 use super::seen::{ObjectKey, ProjectKey, Rollout, Seen, project_of};
 use super::trouble::{Trouble, Troubles};
-use crate::render::Kind;
+use crate::kind::{Kind, Upstream};
 
 #[derive(Default)]
 struct Objects {
@@ -42,11 +42,13 @@ impl Objects {
     }
 }
 
-/// Kinds of the user's objects that a project refers to by name.
+/// Kinds of objects that a project refers to by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     Secret,
     ConfigMap,
+    /// Another operator's object; its kind may not be served.
+    Upstream(Upstream),
 }
 
 /// One of them, by namespace and name.
@@ -64,6 +66,15 @@ pub struct Stores {
     sources: RwLock<HashMap<SourceKey, u64>>,
     references: RwLock<HashMap<SourceKey, HashSet<ProjectKey>>>,
     troubles: RwLock<Troubles>,
+    upstream: RwLock<UpstreamSeen>,
+}
+
+/// What the watches say about other operators' kinds as such.
+#[derive(Default)]
+struct UpstreamSeen {
+    served: HashSet<Upstream>,
+    /// Names of all objects of a kind and namespace, whoever made them.
+    names: HashMap<(Upstream, String), BTreeSet<String>>,
 }
 
 // A thread that panicked while it held a lock has not left these maps half-written: every change is one insert.
@@ -192,6 +203,48 @@ impl Stores {
         }
     }
 
+    /// Whether the API server knows this kind.
+    pub fn is_served(&self, kind: Upstream) -> bool {
+        read(&self.upstream).served.contains(&kind)
+    }
+
+    /// Takes in whether the API server knows this kind. Returns the projects that need to know, if that is news.
+    pub fn saw_served(&self, kind: Upstream, served: bool) -> Vec<ProjectKey> {
+        let mut upstream = write(&self.upstream);
+        let news = if served { upstream.served.insert(kind) } else { upstream.served.remove(&kind) };
+        if !news {
+            return Vec::new();
+        }
+        let references = read(&self.references);
+        let of_kind = references.iter().filter(|(key, _)| key.source == Source::Upstream(kind));
+        of_kind.flat_map(|(_, projects)| projects.iter().cloned()).collect()
+    }
+
+    /// Names of all objects of this kind in a namespace.
+    pub fn names(&self, kind: Upstream, namespace: &str) -> Vec<String> {
+        let upstream = read(&self.upstream);
+        upstream.names.get(&(kind, namespace.to_owned())).into_iter().flatten().cloned().collect()
+    }
+
+    /// Takes in that an object of this kind is there, or gone.
+    pub fn saw_name(&self, kind: Upstream, metadata: &ObjectMeta, there: bool) {
+        let namespace = metadata.namespace.clone().unwrap_or_default();
+        let name = metadata.name.clone().unwrap_or_default();
+        let mut upstream = write(&self.upstream);
+        let names = upstream.names.entry((kind, namespace)).or_default();
+        if there {
+            names.insert(name);
+        } else {
+            names.remove(&name);
+        }
+    }
+
+    /// Before a new list.
+    pub fn forget_names(&self, kind: Upstream, namespace: Option<&str>) {
+        let inside = |of: &String| namespace.is_none_or(|namespace| namespace == of);
+        write(&self.upstream).names.retain(|(of, place), _| *of != kind || !inside(place));
+    }
+
     /// Takes in what is wrong with an object, `None` if nothing is. Returns its project if that is news.
     pub fn saw_trouble(&self, uid: &str, trouble: Option<(ProjectKey, Trouble)>) -> Option<ProjectKey> {
         write(&self.troubles).saw(uid, trouble)
@@ -219,7 +272,7 @@ impl Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::PROJECT_LABEL;
+    use crate::render::{MANAGED_BY, PROJECT_LABEL};
     use serde_json::json;
 
     fn deployment(version: &str, uid: &str, available: i32) -> DynamicObject {
@@ -227,7 +280,7 @@ mod tests {
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {
                 "name": "demo-meta", "namespace": "tenant", "uid": uid, "resourceVersion": version, "generation": 2,
-                "labels": {PROJECT_LABEL: "demo"},
+                "labels": {MANAGED_BY.0: MANAGED_BY.1, PROJECT_LABEL: "demo"},
             },
             "spec": {"replicas": 2},
             "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": available},

@@ -130,13 +130,13 @@ impl Troubles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::PROJECT_LABEL;
+    use crate::render::{MANAGED_BY, PROJECT_LABEL};
     use serde_json::{Value, json};
 
     fn pod(component: &str, status: &Value) -> Pod {
         let metadata = json!({
             "name": "p", "namespace": "tenant", "uid": "u",
-            "labels": {PROJECT_LABEL: "demo", COMPONENT_LABEL: component},
+            "labels": {MANAGED_BY.0: MANAGED_BY.1, PROJECT_LABEL: "demo", COMPONENT_LABEL: component},
         });
         serde_json::from_value(json!({"metadata": metadata, "status": status})).unwrap()
     }

@@ -21,7 +21,8 @@ use super::seen::{ProjectKey, version};
 use super::stores::{Source, SourceKey, Stores};
 use super::trouble::Trouble;
 use crate::api::SupabaseProject;
-use crate::render::{Kind, MANAGED_BY};
+use crate::kind::Kind;
+use crate::render::MANAGED_BY;
 
 /// Where watches and finished checks say which project shall be looked at.
 #[derive(Clone)]
@@ -70,15 +71,18 @@ const REFERABLE_CONFIG_MAPS: &str = "metadata.name!=kube-root-ca.crt";
 pub async fn start(client: &Client, scopes: &[Scope], stores: &Arc<Stores>, trigger: &Trigger) {
     let (synced, _) = watch::channel(0_usize);
     let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)).page_size(PAGE);
+    let everything = watcher::Config::default().page_size(PAGE);
     let mut started = 0;
     for scope in scopes {
         for kind in Kind::ALL {
             let children = Children { kind, scope: scope.clone(), stores: stores.clone(), missing: HashSet::new() };
+            // Of other operators' objects also those that are not ours: some cannot live side by side.
+            let config = if kind.upstream().is_some() { everything.clone() } else { ours.clone() };
             let api = match scope.as_deref() {
                 Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind.resource()),
                 None => Api::all_with(client.clone(), &kind.resource()),
             };
-            tokio::spawn(follow(api, ours.clone(), children, trigger.clone(), synced.clone()));
+            tokio::spawn(follow(api, config, children, trigger.clone(), synced.clone()));
         }
         let pods = Pods { scope: scope.clone(), stores: stores.clone(), missing: HashSet::new() };
         tokio::spawn(follow(api::<Pod>(client, scope), ours.clone(), pods, trigger.clone(), synced.clone()));
@@ -122,6 +126,10 @@ trait Fold: Send + 'static {
     fn gone(&mut self, object: &Self::Object) -> Vec<ProjectKey>;
     /// The list is whole.
     fn listed(&mut self) -> Vec<ProjectKey>;
+    /// The API server does not know the kind; `None` where that is an error as any other.
+    fn unknown(&mut self) -> Option<Vec<ProjectKey>> {
+        None
+    }
     fn what(&self) -> String;
 }
 
@@ -141,7 +149,13 @@ async fn run<K, F: Fold<Object = K>>(
     synced: watch::Sender<usize>,
 ) {
     let mut events = std::pin::pin!(events);
-    let mut whole = false;
+    let mut answered = false;
+    let answer = |before: bool| {
+        if !before {
+            synced.send_modify(|done| *done += 1);
+        }
+        true
+    };
     while let Some(event) = events.next().await {
         let projects = match event {
             Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => fold.saw(&object),
@@ -151,23 +165,33 @@ async fn run<K, F: Fold<Object = K>>(
                 Vec::new()
             }
             Ok(watcher::Event::InitDone) => {
-                if !whole {
-                    whole = true;
-                    synced.send_modify(|done| *done += 1);
-                }
+                answered |= answer(answered);
                 fold.listed()
             }
             Err(error) => {
-                tracing::warn!(%error, what = fold.what(), "watch interrupted; it goes on by itself");
-                continue;
+                let Some(projects) = is_not_found(&error).then(|| fold.unknown()).flatten() else {
+                    tracing::warn!(%error, what = fold.what(), "watch interrupted; it goes on by itself");
+                    continue;
+                };
+                answered |= answer(answered);
+                projects
             }
         };
-        // Before the first list is whole there is no reconciler to wake: it starts with every project.
-        if whole {
+        // Before the first answer there is no reconciler to wake: it starts with every project.
+        if answered {
             for project in projects {
                 trigger.fire(&project).await;
             }
         }
+    }
+}
+
+/// A kind that is not installed, or not any more.
+fn is_not_found(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_not_found(),
+        _ => false,
     }
 }
 
@@ -184,19 +208,36 @@ impl Fold for Children {
 
     fn started(&mut self) {
         self.missing = self.stores.uids(self.kind, self.scope.as_deref());
+        if let Some(upstream) = self.kind.upstream() {
+            self.stores.forget_names(upstream, self.scope.as_deref());
+        }
     }
 
     fn saw(&mut self, object: &DynamicObject) -> Vec<ProjectKey> {
         self.missing.remove(object.metadata.uid.as_deref().unwrap_or_default());
+        if let Some(upstream) = self.kind.upstream() {
+            self.stores.saw_name(upstream, &object.metadata, true);
+        }
         self.stores.saw(self.kind, object)
     }
 
     fn gone(&mut self, object: &DynamicObject) -> Vec<ProjectKey> {
+        if let Some(upstream) = self.kind.upstream() {
+            self.stores.saw_name(upstream, &object.metadata, false);
+        }
         self.stores.gone(&object.metadata).into_iter().collect()
     }
 
     fn listed(&mut self) -> Vec<ProjectKey> {
-        self.stores.forget(std::mem::take(&mut self.missing))
+        let mut projects = self.stores.forget(std::mem::take(&mut self.missing));
+        if let Some(upstream) = self.kind.upstream() {
+            projects.extend(self.stores.saw_served(upstream, true));
+        }
+        projects
+    }
+
+    fn unknown(&mut self) -> Option<Vec<ProjectKey>> {
+        Some(self.stores.saw_served(self.kind.upstream()?, false))
     }
 
     fn what(&self) -> String {

@@ -7,6 +7,8 @@ use crate::api::SupabaseProjectSpec;
 use crate::components::auth;
 use crate::plan::names::ProjectName;
 use crate::plan::releases::Catalogue;
+use crate::plan::{BucketEndpoint, DatabaseEndpoint};
+use crate::provider;
 use crate::reason::{Problem, Reason};
 use crate::render::Digest;
 use crate::sensitive::Sensitive;
@@ -15,6 +17,7 @@ use crate::sensitive::Sensitive;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SecretData {
     pub keys: BTreeMap<String, Vec<u8>>,
+    pub uid: String,
     /// uid of the controlling owner.
     pub owner: Option<String>,
     /// RFC 3339, from the Secret's metadata.
@@ -31,6 +34,18 @@ pub struct Inputs {
     /// Digest of the content of every `ConfigMap` that the project refers to; `None` where there is none.
     pub config_maps: BTreeMap<String, Option<Digest>>,
     pub catalogue: Arc<Catalogue>,
+    pub database: Provision<DatabaseEndpoint>,
+    pub bucket: Provision<BucketEndpoint>,
+}
+
+/// Where a project has its database or its bucket from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Provision<E> {
+    /// Its own, by the Secret that the spec names.
+    #[default]
+    Own,
+    /// Run for it; `None` until there is an address.
+    Managed(Option<E>),
 }
 
 /// What a project refers to by name, in its own namespace.
@@ -54,6 +69,7 @@ pub fn references(name: &ProjectName, spec: &SupabaseProjectSpec) -> References 
     let functions = spec.functions.as_ref().and_then(|functions| functions.secret_ref.as_ref());
     secrets.extend([dashboard, functions].into_iter().flatten().map(|secret| secret.name.clone()));
     secrets.extend(spec.auth.iter().flat_map(auth::references));
+    secrets.extend(provider::secrets(name, spec).iter().map(ToString::to_string));
     secrets.sort();
     secrets.dedup();
     let functions = spec.functions.iter().flat_map(|functions| &functions.functions);

@@ -22,7 +22,7 @@ use crate::components::{self, COMPONENTS, Component, KONG, Workload, gateway};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
 pub use endpoints::{BucketEndpoint, DatabaseEndpoint};
-use inputs::{Inputs, SecretReader, Secrets};
+use inputs::{Inputs, Provision, SecretReader, Secrets};
 use keys::{Credentials, Purpose};
 use names::ProjectName;
 use releases::Release;
@@ -125,8 +125,14 @@ pub fn plan(project: &SupabaseProject, inputs: &Inputs) -> Result<Plan, Blocked>
     let (public_url, gateway_url) = (public_url(spec, &identity), gateway::internal_url(&identity));
     let auth = spec.auth.clone().unwrap_or_default();
     let auth = components::auth::settings(&auth, secrets, namespace, &public_url, &gateway_url);
-    let database = endpoints::database(&spec.database.clone().unwrap_or_default(), secrets, namespace);
-    let bucket = endpoints::bucket(&spec.storage.clone().unwrap_or_default(), secrets, namespace);
+    let database = match &inputs.database {
+        Provision::Own => endpoints::database(&spec.database.clone().unwrap_or_default(), secrets, namespace),
+        Provision::Managed(endpoint) => endpoint.clone().ok_or_else(|| not_yet(Reason::DatabaseStarting)),
+    };
+    let bucket = match &inputs.bucket {
+        Provision::Own => endpoints::bucket(&spec.storage.clone().unwrap_or_default(), secrets, namespace),
+        Provision::Managed(endpoint) => endpoint.clone().ok_or_else(|| not_yet(Reason::StorageStarting)),
+    };
     let workloads = release.clone().and_then(|release| workloads(spec, &release));
     match (release, workloads, auth, studio, functions, storage, database, bucket) {
         (Ok(release), Ok(workloads), Ok(auth), Ok(studio), Ok(functions), Ok(storage), Ok(database), Ok(bucket)) => {
@@ -179,6 +185,11 @@ impl Plan {
         let login = self.studio.login.iter().map(|login| &login.password);
         given.into_iter().chain(login).chain(self.auth.secret.values())
     }
+}
+
+/// Of what is run for a project, its operator has not said where.
+fn not_yet(reason: Reason) -> Problem {
+    Problem::new(reason, "there is no address yet")
 }
 
 /// URL of a project for its clients.

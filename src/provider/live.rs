@@ -1,9 +1,59 @@
 //! Reads of live objects, as JSON. What is absent reads as empty: upstream operators remove a field where others write 0.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::render::MANAGER;
+
+/// Everything that any decision about an upstream object is made from, and nothing else: it is all that is kept of one,
+/// and a change of anything else wakes nobody.
+pub fn facts(object: &Value) -> Value {
+    let mut facts = Map::new();
+    let parts = object.as_object().into_iter().flatten().filter(|(name, _)| *name != "metadata");
+    for (part, fields) in parts {
+        let kept = fields.as_object().into_iter().flatten().filter(|(name, _)| FIELDS.contains(&name.as_str()));
+        facts.insert(part.clone(), kept.map(|(name, value)| (name.clone(), value.clone())).collect());
+    }
+    let metadata = object.get("metadata").and_then(Value::as_object).into_iter().flatten();
+    let mut metadata: Map<String, Value> = metadata
+        .filter(|(name, _)| METADATA.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if let Some(time) = written(object) {
+        let entry = json!([{"manager": MANAGER, "operation": "Apply", "time": time.to_string()}]);
+        metadata.insert("managedFields".to_owned(), entry);
+    }
+    facts.insert("metadata".to_owned(), Value::Object(metadata));
+    Value::Object(facts)
+}
+
+const METADATA: &[&str] =
+    &["name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp", "ownerReferences"];
+
+/// Of spec and status.
+const FIELDS: &[&str] = &[
+    // Cluster
+    "imageName",
+    "postgresUID",
+    "postgresGID",
+    "storage",
+    "phase",
+    "phaseReason",
+    "currentPrimary",
+    "targetPrimary",
+    "instancesStatus",
+    "readyInstances",
+    "image",
+    // Tenants
+    "pools",
+    "currentState",
+    "availableReplicas",
+    "healthStatus",
+    "provisionedBuckets",
+    "observedGeneration",
+    // All of them
+    "conditions",
+];
 
 pub fn text<'a>(live: &'a Value, pointer: &str) -> &'a str {
     live.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

@@ -10,7 +10,7 @@
 
 pub mod database;
 pub mod diagnosis;
-mod live;
+pub mod live;
 pub mod objectstore;
 mod quantity;
 pub mod retention;
@@ -18,63 +18,15 @@ pub mod retention;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 
-use crate::api::DeletionPolicy;
-use crate::plan::names::ObjectName;
+use crate::api::{DeletionPolicy, SupabaseProjectSpec};
+pub use crate::kind::Upstream;
+use crate::plan::names::{ObjectName, ProjectName};
 use crate::reason::{Problem, Reason};
-
-/// Objects of other operators that a project asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Upstream {
-    Cluster,
-    MinioTenant,
-    RustfsTenant,
-}
+use crate::render::Manifest;
 
 impl Upstream {
-    pub const ALL: [Self; 3] = [Self::Cluster, Self::MinioTenant, Self::RustfsTenant];
-
-    pub fn group(self) -> &'static str {
-        match self {
-            Self::Cluster => "postgresql.cnpg.io",
-            Self::MinioTenant => "minio.min.io",
-            Self::RustfsTenant => "rustfs.com",
-        }
-    }
-
-    pub fn version(self) -> &'static str {
-        match self {
-            Self::Cluster => "v1",
-            Self::MinioTenant => "v2",
-            Self::RustfsTenant => "v1alpha1",
-        }
-    }
-
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Cluster => "Cluster",
-            Self::MinioTenant | Self::RustfsTenant => "Tenant",
-        }
-    }
-
-    pub fn plural(self) -> &'static str {
-        match self {
-            Self::Cluster => "clusters",
-            Self::MinioTenant | Self::RustfsTenant => "tenants",
-        }
-    }
-
-    pub fn api_version(self) -> String {
-        format!("{}/{}", self.group(), self.version())
-    }
-
-    pub fn resource(self) -> ApiResource {
-        let kind = GroupVersionKind::gvk(self.group(), self.version(), self.kind());
-        ApiResource::from_gvk_with_plural(&kind, self.plural())
-    }
-
     fn operator(self) -> &'static str {
         match self {
             Self::Cluster => "the CloudNativePG operator (1.30 or newer)",
@@ -112,33 +64,18 @@ pub struct Inputs {
     pub selector: String,
 }
 
-/// Kind of a rendered object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum BodyKind {
-    Secret,
-    Upstream(Upstream),
-}
-
-/// One object as it shall be.
-#[derive(Clone, PartialEq)]
-pub struct Body {
-    pub kind: BodyKind,
-    pub name: ObjectName,
-    pub body: Value,
-}
-
-/// Some bodies are Secrets.
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} {}", self.kind, self.name)
-    }
+/// Secrets that the providers of a project read.
+pub fn secrets(name: &ProjectName, spec: &SupabaseProjectSpec) -> Vec<ObjectName> {
+    let database = database::Provider::of(spec.database.as_ref()).map(|provider| provider.inputs(name).secrets);
+    let store = objectstore::Provider::of(spec.storage.as_ref()).map(|provider| provider.inputs(name).secrets);
+    database.into_iter().chain(store).flatten().collect()
 }
 
 /// What a provider wants of the cluster. Upstream objects hold data: one is removed only if it stands in `withdraw`.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Wanted {
     /// In the order in which they are applied.
-    pub apply: Vec<Body>,
+    pub apply: Vec<Manifest>,
     /// To delete in the background; their data stay.
     pub withdraw: Vec<(Upstream, ObjectName)>,
 }
@@ -148,6 +85,12 @@ pub struct Wanted {
 pub struct Lifecycle {
     pub deletion: DeletionPolicy,
     pub suspended: bool,
+}
+
+impl Lifecycle {
+    pub fn of(spec: &SupabaseProjectSpec) -> Self {
+        Self { deletion: spec.deletion_policy.unwrap_or_default(), suspended: spec.suspend.unwrap_or_default() }
+    }
 }
 
 /// Whether a dependency can be used.

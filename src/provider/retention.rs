@@ -3,61 +3,17 @@
 //! `Delete`: everything is owned by the project, and garbage collection follows it. `Retain`: nothing is; objects belong
 //! to the project by their labels alone, so a new project of the same name finds them and goes on with them.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::core::{DynamicObject, TypeMeta};
 use serde_json::{Map, Value, json};
 
+use super::Lifecycle;
 use super::diagnosis::ClaimSeen;
-use super::{Lifecycle, live};
-use crate::api::{DeletionPolicy, GROUP};
+use crate::api::DeletionPolicy;
 use crate::plan::Identity;
+use crate::plan::inputs::SecretData;
 use crate::plan::names::ObjectName;
-use crate::reason::{Problem, Reason};
-use crate::render::{MANAGED_BY, PROJECT_LABEL, labels, owner_reference};
-
-/// Whose object has the name that we need.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    Absent,
-    /// This project's, or retained from an earlier one of the same name.
-    Ours,
-    /// Going away; wait for it.
-    Leaving,
-    Foreign(Problem),
-}
-
-/// Reads the owner and the labels of a live object.
-pub fn standing(identity: &Identity, kind: &str, live: Option<&Value>) -> Standing {
-    let Some(live) = live else { return Standing::Absent };
-    if live::is_deleting(live) {
-        return Standing::Leaving;
-    }
-    let Some(owner) = live::items(live, "/metadata/ownerReferences").find(|owner| live::flag(owner, "/controller"))
-    else {
-        let label = |name: &str| live.pointer("/metadata/labels").and_then(|labels| labels.get(name)?.as_str());
-        let ours = label(MANAGED_BY.0) == Some(MANAGED_BY.1) && label(PROJECT_LABEL) == Some(identity.name.as_str());
-        return if ours { Standing::Ours } else { Standing::Foreign(name_taken(identity, kind, live)) };
-    };
-    let earlier = live::text(owner, "/kind") == "SupabaseProject"
-        && live::text(owner, "/apiVersion").starts_with(GROUP)
-        && live::text(owner, "/name") == identity.name.as_str();
-    match live::text(owner, "/uid") {
-        uid if uid == identity.uid => Standing::Ours,
-        // Its owner is gone, and garbage collection is on its way.
-        _ if earlier => Standing::Leaving,
-        _ => Standing::Foreign(name_taken(identity, kind, live)),
-    }
-}
-
-fn name_taken(identity: &Identity, kind: &str, live: &Value) -> Problem {
-    let (namespace, name, project) = (&identity.namespace, live::text(live, "/metadata/name"), &identity.name);
-    let (manager, value) = MANAGED_BY;
-    Problem::new(
-        Reason::NameTaken,
-        format!(
-            "{kind} {namespace}/{name} exists and does not belong to this project; give the project another name, or, if it has no other owner, hand it over with the labels {manager}={value} and {PROJECT_LABEL}={project}"
-        ),
-    )
-}
+use crate::render::{labels, owner_reference};
 
 /// Metadata of an object that carries data, with `name` and `component` as the recommended labels of that name.
 pub fn metadata(
@@ -80,25 +36,66 @@ pub fn metadata(
     metadata
 }
 
-/// What to apply to a claim that outlives its upstream object, so that it goes or stays as the policy says; `None` where
-/// it is as it should be. A Tenant leaves its claims behind, unlike a Cluster, which takes them along.
-///
-/// It is a second owner, not the controller: the StatefulSet controller looks for that one.
-pub fn claim(identity: &Identity, policy: DeletionPolicy, claim: &ClaimSeen) -> Option<Value> {
-    let owned = claim.owners.contains(&identity.uid);
-    let mut metadata = json!({"name": claim.name, "namespace": identity.namespace, "uid": claim.uid});
-    match (policy, owned) {
-        (DeletionPolicy::Delete, false) => {
-            let reference = OwnerReference { controller: None, ..owner_reference(identity) };
-            if let Some(metadata) = metadata.as_object_mut() {
-                metadata.insert("ownerReferences".to_owned(), json!([reference]));
-            }
-        }
-        // Applying without the owner takes it back.
-        (DeletionPolicy::Retain, true) => {}
-        (DeletionPolicy::Delete, true) | (DeletionPolicy::Retain, false) => return None,
+/// An object that nobody applies, and that shall go with the project or stay.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tie {
+    /// Of generated keys.
+    Secret(DynamicObject),
+    /// A volume that outlives its upstream object: a Tenant leaves its claims behind, unlike a Cluster.
+    Claim(DynamicObject),
+}
+
+impl Tie {
+    /// What to apply to a Secret; `None` where it is as the policy says.
+    pub fn of_secret(
+        identity: &Identity,
+        policy: DeletionPolicy,
+        name: &ObjectName,
+        secret: &SecretData,
+    ) -> Option<Self> {
+        let owned = secret.owner.as_deref() == Some(identity.uid.as_str());
+        let owners = owners(identity, policy, owned)?;
+        Some(Self::Secret(object(identity, "Secret", name.as_str(), &secret.uid, owners)))
     }
-    Some(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}))
+
+    /// What to apply to a claim; `None` where it is as the policy says.
+    pub fn of_claim(identity: &Identity, policy: DeletionPolicy, claim: &ClaimSeen) -> Option<Self> {
+        let owners = owners(identity, policy, claim.owners.contains(&identity.uid))?;
+        // A second owner, not the controller: the StatefulSet controller looks for that one.
+        let owners = owners.map(|owner| OwnerReference { controller: None, ..owner });
+        Some(Self::Claim(object(identity, "PersistentVolumeClaim", &claim.name, &claim.uid, owners)))
+    }
+
+    pub fn body(&self) -> &DynamicObject {
+        match self {
+            Self::Secret(body) | Self::Claim(body) => body,
+        }
+    }
+}
+
+/// The owners to apply, if there is a difference. Applying none takes an owner back.
+#[allow(clippy::option_option)] // nothing to do, or no owner
+fn owners(identity: &Identity, policy: DeletionPolicy, owned: bool) -> Option<Option<OwnerReference>> {
+    match (policy, owned) {
+        (DeletionPolicy::Delete, false) => Some(Some(owner_reference(identity))),
+        (DeletionPolicy::Retain, true) => Some(None),
+        (DeletionPolicy::Delete, true) | (DeletionPolicy::Retain, false) => None,
+    }
+}
+
+fn object(identity: &Identity, kind: &str, name: &str, uid: &str, owner: Option<OwnerReference>) -> DynamicObject {
+    DynamicObject {
+        types: Some(TypeMeta { api_version: "v1".to_owned(), kind: kind.to_owned() }),
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(identity.namespace.clone()),
+            // Of this very object, or an apply would make an empty one.
+            uid: Some(uid.to_owned()),
+            owner_references: owner.map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        data: Value::Null,
+    }
 }
 
 #[cfg(test)]
@@ -110,51 +107,15 @@ mod tests {
         Identity::of(&testing::project()).unwrap()
     }
 
-    fn object(owners: &Value, labels: &Value) -> Value {
-        json!({"metadata": {"name": "demo-db", "labels": labels, "ownerReferences": owners}})
-    }
-
-    fn owner(kind: &str, name: &str, uid: &str) -> Value {
-        json!([{"apiVersion": "supabase-operator.dev/v1alpha1", "kind": kind, "name": name, "uid": uid, "controller": true}])
-    }
-
     #[test]
-    fn a_retained_cluster_belongs_to_the_next_project_of_its_name() {
+    fn what_is_retained_has_no_owner() {
         let identity = identity();
-        let retained = metadata(&identity, &identity.name.database(), ("postgresql", "database"), Lifecycle::default());
-        assert!(!retained.contains_key("ownerReferences"));
-        let later = Identity { uid: "another".to_owned(), ..identity };
-        assert_eq!(standing(&later, "Cluster", Some(&json!({"metadata": retained}))), Standing::Ours);
-    }
-
-    #[test]
-    fn an_object_of_somebody_else_is_never_taken_over() {
-        let identity = identity();
-        let ours =
-            json!({"app.kubernetes.io/managed-by": "supabase-operator", "supabase-operator.dev/project": "demo"});
-        let theirs =
-            json!({"app.kubernetes.io/managed-by": "supabase-operator", "supabase-operator.dev/project": "other"});
-        for foreign in
-            [object(&json!([]), &json!({})), object(&json!([]), &theirs), object(&owner("Other", "demo", "u"), &ours)]
-        {
-            let Standing::Foreign(problem) = standing(&identity, "Cluster", Some(&foreign)) else {
-                panic!("{foreign}")
-            };
-            assert_eq!(problem.reason, Reason::NameTaken);
-            assert!(problem.message.contains("tenant/demo-db"), "{}", problem.message);
-        }
-    }
-
-    #[test]
-    fn what_an_earlier_project_takes_along_is_waited_for() {
-        let identity = identity();
-        let earlier = object(&owner("SupabaseProject", "demo", "earlier"), &json!({}));
-        assert_eq!(standing(&identity, "Cluster", Some(&earlier)), Standing::Leaving);
-        let deleting = json!({"metadata": {"deletionTimestamp": "2026-11-23T12:00:00Z"}});
-        assert_eq!(standing(&identity, "Cluster", Some(&deleting)), Standing::Leaving);
-        let owned = object(&owner("SupabaseProject", "demo", &identity.uid), &json!({}));
-        assert_eq!(standing(&identity, "Cluster", Some(&owned)), Standing::Ours);
-        assert_eq!(standing(&identity, "Cluster", None), Standing::Absent);
+        let of = |deletion| {
+            let lifecycle = Lifecycle { deletion, ..Lifecycle::default() };
+            metadata(&identity, &identity.name.database(), ("postgresql", "database"), lifecycle)
+        };
+        assert!(!of(DeletionPolicy::Retain).contains_key("ownerReferences"));
+        assert_eq!(of(DeletionPolicy::Delete)["ownerReferences"][0]["uid"], identity.uid.as_str());
     }
 
     #[test]
@@ -167,12 +128,31 @@ mod tests {
             owners: owners.iter().map(|owner| (*owner).to_owned()).collect(),
         };
         let uid = identity.uid.as_str();
-        let tied = claim(&identity, DeletionPolicy::Delete, &seen(&[])).unwrap();
-        assert_eq!(tied["metadata"]["ownerReferences"][0]["uid"], uid);
-        assert!(tied["metadata"]["ownerReferences"][0]["controller"].is_null());
-        assert_eq!(claim(&identity, DeletionPolicy::Delete, &seen(&[uid])), None);
-        let released = claim(&identity, DeletionPolicy::Retain, &seen(&["set", uid])).unwrap();
-        assert!(released["metadata"]["ownerReferences"].is_null());
-        assert_eq!(claim(&identity, DeletionPolicy::Retain, &seen(&["set"])), None);
+        let owner = |tie: &Option<Tie>| tie.as_ref().unwrap().body().metadata.owner_references.clone();
+        let tied = Tie::of_claim(&identity, DeletionPolicy::Delete, &seen(&[]));
+        assert_eq!(owner(&tied).unwrap()[0].uid, uid);
+        assert_eq!(owner(&tied).unwrap()[0].controller, None);
+        assert_eq!(Tie::of_claim(&identity, DeletionPolicy::Delete, &seen(&[uid])), None);
+        assert_eq!(owner(&Tie::of_claim(&identity, DeletionPolicy::Retain, &seen(&["set", uid]))), None);
+        assert_eq!(Tie::of_claim(&identity, DeletionPolicy::Retain, &seen(&["set"])), None);
+    }
+
+    #[test]
+    fn keys_follow_the_policy() {
+        let identity = identity();
+        let name = identity.name.jwt();
+        let secret = |owner: Option<&str>| SecretData {
+            owner: owner.map(str::to_owned),
+            uid: "s".to_owned(),
+            ..SecretData::default()
+        };
+        let tie = |policy, owner| Tie::of_secret(&identity, policy, &name, &secret(owner));
+        let uid = identity.uid.as_str();
+        let tied = tie(DeletionPolicy::Delete, None).unwrap();
+        assert_eq!(tied.body().metadata.uid.as_deref(), Some("s"));
+        assert_eq!(tied.body().metadata.owner_references.as_ref().unwrap()[0].uid, uid);
+        assert_eq!(tie(DeletionPolicy::Retain, Some(uid)).unwrap().body().metadata.owner_references, None);
+        assert_eq!(tie(DeletionPolicy::Delete, Some(uid)), None);
+        assert_eq!(tie(DeletionPolicy::Retain, None), None);
     }
 }

@@ -13,16 +13,15 @@ pub mod waves;
 mod workload;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::{ApiResource, DynamicObject};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::core::DynamicObject;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::components::Component;
+use crate::kind::Kind;
 use crate::plan::keys::Credentials;
 use crate::plan::names::ObjectName;
 use crate::plan::{Identity, Plan};
@@ -33,56 +32,8 @@ pub use metadata::{
 };
 pub use secrets::generated;
 
-/// Kinds of objects that a project owns, in the order in which they are applied: what a pod needs comes before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    ServiceAccount,
-    ConfigMap,
-    Secret,
-    Service,
-    PodDisruptionBudget,
-    Job,
-    Deployment,
-}
-
-impl Kind {
-    pub const ALL: [Self; 7] = [
-        Self::ServiceAccount,
-        Self::ConfigMap,
-        Self::Secret,
-        Self::Service,
-        Self::PodDisruptionBudget,
-        Self::Job,
-        Self::Deployment,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ServiceAccount => "ServiceAccount",
-            Self::ConfigMap => "ConfigMap",
-            Self::Secret => "Secret",
-            Self::Service => "Service",
-            Self::PodDisruptionBudget => "PodDisruptionBudget",
-            Self::Job => "Job",
-            Self::Deployment => "Deployment",
-        }
-    }
-
-    pub fn resource(self) -> ApiResource {
-        match self {
-            Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
-            Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
-            Self::Secret => ApiResource::erase::<Secret>(&()),
-            Self::Service => ApiResource::erase::<Service>(&()),
-            Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
-            Self::Job => ApiResource::erase::<Job>(&()),
-            Self::Deployment => ApiResource::erase::<Deployment>(&()),
-        }
-    }
-}
-
 /// One object as it shall be.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Manifest {
     pub kind: Kind,
     pub name: ObjectName,
@@ -93,14 +44,32 @@ pub struct Manifest {
     pub component: Option<Component>,
     /// Of a Job, which migration it does; of a Deployment, which one it needs.
     pub migration: Option<Digest>,
+    /// It may outlive its project, and is then recognized by its labels alone.
+    pub durable: bool,
+}
+
+/// Some bodies are Secrets.
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.name)
+    }
 }
 
 impl Manifest {
+    /// An object that may outlive its project.
+    pub fn durable(kind: Kind, name: ObjectName, body: Value) -> Self {
+        Self { durable: true, ..Self::of(kind, name, body) }
+    }
+
+    fn of(kind: Kind, name: ObjectName, body: Value) -> Self {
+        let digest = digest::desired(&body);
+        Self { kind, name, body, digest, component: None, migration: None, durable: false }
+    }
+
     fn new<K: Serialize>(kind: Kind, name: ObjectName, object: &K) -> Result<Self, RenderError> {
         let body =
             serde_json::to_value(object).map_err(|source| RenderError { kind, name: name.to_string(), source })?;
-        let digest = digest::desired(&body);
-        Ok(Self { kind, name, body, digest, component: None, migration: None })
+        Ok(Self::of(kind, name, body))
     }
 
     /// The body as the object that is sent.
@@ -159,6 +128,6 @@ fn authorities(plan: &Plan) -> Result<Option<Manifest>, RenderError> {
 }
 
 /// Names of the Secrets that hold generated keys; they belong to the project but are not rendered.
-pub fn generated_names(identity: &Identity) -> [ObjectName; 2] {
-    [identity.name.jwt(), identity.name.database_roles()]
+pub fn generated_names(identity: &Identity) -> [ObjectName; 3] {
+    [identity.name.jwt(), identity.name.database_roles(), identity.name.object_store_keys()]
 }

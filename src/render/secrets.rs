@@ -6,8 +6,9 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Kind, Manifest, RenderError, metadata};
+use super::{Manifest, RenderError, metadata};
 use crate::components::Component;
+use crate::kind::Kind;
 use crate::plan::keys::{Credentials, Purpose};
 use crate::plan::names::ObjectName;
 use crate::plan::{Identity, Plan};
@@ -45,10 +46,10 @@ pub fn for_clients(plan: &Plan, credentials: &Credentials) -> Result<Vec<Manifes
     secrets.into_iter().map(manifest).collect()
 }
 
-/// A Secret that is created once and then belongs to the project, not to the renderer.
+/// A Secret that is created once and never applied. Whether it goes with the project is said apart: that may change.
 pub fn generated(identity: &Identity, name: &ObjectName, entries: &BTreeMap<String, Sensitive>) -> Secret {
     let entries = entries.iter().map(|(key, value)| (key.as_str(), value.clone()));
-    secret(metadata::owned_meta(identity, name, None), entries)
+    secret(ObjectMeta { owner_references: None, ..metadata::owned_meta(identity, name, None) }, entries)
 }
 
 pub fn secret<'a>(metadata: ObjectMeta, entries: impl IntoIterator<Item = (&'a str, Sensitive)>) -> Secret {

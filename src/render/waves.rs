@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Digest, Kind, Manifest};
+use super::{Digest, Manifest};
 use crate::cluster::Rollout;
 use crate::components::Component;
+use crate::kind::Kind;
 use crate::plan::Plan;
 
 /// What a pass shall do with what was rendered.

@@ -12,8 +12,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::pod::{self, PORT_NAME};
-use super::{Digest, Kind, Manifest, RenderError, metadata, secrets};
+use super::{Digest, Manifest, RenderError, metadata, secrets};
 use crate::components::{Configuration, Workload};
+use crate::kind::Kind;
 use crate::plan::keys::Credentials;
 use crate::plan::names::ObjectName;
 use crate::plan::{Plan, WorkloadPlan};

@@ -11,6 +11,9 @@ use crate::reason::{Progress, Reason};
 
 pub fn verdict(findings: &Findings, settings: &WorkloadPlan) -> Verdict {
     let Workload { condition: type_, title, field, component, .. } = *settings.workload;
+    if findings.suspension.is_some() {
+        return Verdict::new(type_, Some(false), Reason::Suspended, format!("{title}: the project is suspended"));
+    }
     if let Some(trouble) = findings.failure(component) {
         return Verdict::new(type_, Some(false), trouble.reason, format!("{title}: {}", trouble.message));
     }
@@ -48,7 +51,7 @@ pub fn verdict(findings: &Findings, settings: &WorkloadPlan) -> Verdict {
 
 /// Whether a component will not serve by waiting.
 pub fn is_failure(reason: Reason) -> bool {
-    !matches!(reason, Reason::ComponentUnavailable | Reason::ScaledToZero)
+    !matches!(reason, Reason::ComponentUnavailable | Reason::ScaledToZero | Reason::Suspended)
 }
 
 pub fn component_statuses(old: &SupabaseProjectStatus, findings: &Findings) -> BTreeMap<String, ComponentStatus> {
@@ -58,16 +61,16 @@ pub fn component_statuses(old: &SupabaseProjectStatus, findings: &Findings) -> B
         let key = wanted.workload.field.to_owned();
         let complete = rollout.is_complete();
         let phase = match rollout.available {
-            _ if wanted.replicas == 0 => ComponentPhase::ScaledToZero,
+            _ if rollout.wanted == 0 => ComponentPhase::ScaledToZero,
             _ if complete => ComponentPhase::Running,
             1.. => ComponentPhase::Deploying,
             _ => ComponentPhase::Unavailable,
         };
         let status = ComponentStatus {
             phase,
-            ready: complete && wanted.replicas > 0,
+            ready: complete && rollout.wanted > 0,
             version: wanted.image.clone(),
-            replicas: wanted.replicas,
+            replicas: rollout.wanted,
             ready_replicas: rollout.available,
         };
         Some((key, status))

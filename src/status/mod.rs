@@ -4,6 +4,7 @@
 //! only when a condition's status does, so that equal findings give an equal status, and nothing is written.
 
 mod component;
+mod dependencies;
 mod news;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::api::{Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase, SupabaseProjectStatus};
+use crate::api::{KeysStatus, Phase, SupabaseProjectStatus};
 use crate::bucket::Checked;
 use crate::cluster::{Rollout, Trouble};
 use crate::components::Component;
@@ -19,6 +20,7 @@ use crate::plan::{Plan, WorkloadPlan};
 use crate::reason::{ConditionType, Problem, Progress, Reason};
 use crate::sql::{Initialized, Inspection};
 use component::{component_statuses, is_failure, verdict as component};
+use dependencies::{dependencies, endpoints};
 pub use news::{is_ready, same, transitions};
 
 /// Everything that one pass found out.
@@ -42,7 +44,17 @@ pub struct Findings {
     /// What components that have tenants were told.
     pub tenants: BTreeMap<Component, Progress<()>>,
     pub usable: Progress<()>,
+    /// What serves, but not as it should.
+    pub degraded: Vec<Problem>,
+    pub suspension: Option<Suspension>,
     pub deleting: bool,
+}
+
+/// How far a project is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspension {
+    Stopping,
+    Stopped,
 }
 
 impl Findings {
@@ -107,6 +119,7 @@ impl Verdict {
         match progress {
             Progress::NotStarted => Self::new(type_, None, Reason::Waiting, "a step before this one is not done"),
             Progress::Running => Self::new(type_, None, running.0, running.1),
+            Progress::Waiting(problem) => Self::new(type_, None, problem.reason, &problem.message),
             Progress::Done(_) => Self::new(type_, Some(true), done.0, done.1),
             Progress::Failed(problem) => Self::new(type_, Some(false), problem.reason, &problem.message),
         }
@@ -121,6 +134,12 @@ pub fn report(
     now: Timestamp,
 ) -> SupabaseProjectStatus {
     let mut verdicts = steps(findings);
+    if findings.suspension.is_some() {
+        for verdict in verdicts.iter_mut().filter(|verdict| verdict.reason == Reason::Waiting) {
+            verdict.reason = Reason::Suspended;
+            "the project is suspended".clone_into(&mut verdict.message);
+        }
+    }
     let components: Vec<Verdict> = findings.wanted().map(|settings| component(findings, settings)).collect();
     let ready = ready(findings, &verdicts, &components);
     let phase = phase(old, findings, &ready);
@@ -215,6 +234,16 @@ fn ready(findings: &Findings, steps: &[Verdict], components: &[Verdict]) -> Verd
     if let Some(problem) = &findings.spec {
         return Verdict::new(type_, Some(false), problem.reason, &problem.message);
     }
+    match findings.suspension {
+        Some(Suspension::Stopping) => {
+            return Verdict::new(type_, Some(false), Reason::Suspended, "the project is being suspended");
+        }
+        Some(Suspension::Stopped) => {
+            let message = "the project is suspended; set spec.suspend to false to wake it";
+            return Verdict::new(type_, Some(false), Reason::Suspended, message);
+        }
+        None => {}
+    }
     let undone = |verdict: &&Verdict| verdict.holds != Some(true);
     // What failed says more than what is waited for.
     let step = steps.iter().find(|step| step.holds == Some(false)).or_else(|| steps.iter().find(undone));
@@ -247,7 +276,10 @@ fn summary(findings: &Findings, ready: &Verdict) -> [Verdict; 3] {
     let complete = findings.all(Rollout::is_complete);
     let failed = findings.has_failed();
     let settled = ready.holds == Some(true) && complete;
-    let progressing = if settled {
+    let stopped = findings.suspension == Some(Suspension::Stopped);
+    let progressing = if stopped {
+        Verdict::new(ConditionType::Progressing.as_str(), Some(false), ready.reason, &ready.message)
+    } else if settled {
         Verdict::new(ConditionType::Progressing.as_str(), Some(false), Reason::Reconciled, "nothing is left to do")
     } else {
         Verdict::new(ConditionType::Progressing.as_str(), Some(!failed), ready.reason, &ready.message)
@@ -267,10 +299,12 @@ fn summary(findings: &Findings, ready: &Verdict) -> [Verdict; 3] {
             "not every component has a pod that serves",
         )
     };
-    let degraded =
-        deployed && (failed || !available || (ready.holds != Some(true) && findings.usable.failed().is_some()));
-    let degradation = if degraded {
+    let gone = [findings.postgresql.waiting(), findings.s3.waiting()].iter().any(Option::is_some);
+    let broken = failed || gone || !available || (ready.holds != Some(true) && findings.usable.failed().is_some());
+    let degradation = if deployed && broken && findings.suspension.is_none() {
         Verdict::new(ConditionType::Degraded.as_str(), Some(true), ready.reason, &ready.message)
+    } else if let Some(problem) = findings.degraded.first() {
+        Verdict::new(ConditionType::Degraded.as_str(), Some(true), problem.reason, &problem.message)
     } else {
         Verdict::new(ConditionType::Degraded.as_str(), Some(false), Reason::Reconciled, "nothing is known to be broken")
     };
@@ -281,6 +315,9 @@ fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> P
     if findings.deleting {
         return Phase::Terminating;
     }
+    if findings.suspension.is_some() {
+        return Phase::Suspended;
+    }
     let complete = findings.all(Rollout::is_complete);
     if ready.holds == Some(true) {
         return if complete { Phase::Running } else { Phase::Updating };
@@ -288,6 +325,11 @@ fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> P
     let crashing = findings.wanted().any(|settings| findings.failure(settings.workload.component).is_some());
     if crashing || findings.has_failed() {
         return Phase::Failed;
+    }
+    let ran_before = matches!(old.phase, Some(Phase::Running | Phase::Updating));
+    let gone = findings.postgresql.waiting().is_some() || findings.s3.waiting().is_some();
+    if ran_before && gone {
+        return Phase::Updating;
     }
     if findings.postgresql.done().is_none() || findings.s3.done().is_none() {
         return Phase::ValidatingDependencies;
@@ -301,7 +343,6 @@ fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> P
     if findings.objects.done().is_none() && findings.awaited.is_empty() && findings.migrating.is_empty() {
         return Phase::DeployingNetwork;
     }
-    let ran_before = matches!(old.phase, Some(Phase::Running | Phase::Updating));
     match (ran_before, complete) {
         (true, _) => Phase::Updating,
         (false, false) => Phase::DeployingComponents,
@@ -327,54 +368,6 @@ fn condition(old: &SupabaseProjectStatus, generation: i64, verdict: Verdict, now
         observed_generation: Some(generation),
         last_transition_time: since,
     }
-}
-
-fn endpoints(plan: &Plan) -> Endpoints {
-    let url = |component, path: &str| plan.has(component).then(|| format!("{}{path}", plan.public_url));
-    Endpoints {
-        api: plan.public_url.clone(),
-        auth: url(Component::Auth, "/auth/v1"),
-        rest: url(Component::Postgrest, "/rest/v1"),
-        realtime: url(Component::Realtime, "/realtime/v1"),
-        storage: url(Component::Storage, "/storage/v1"),
-        functions: url(Component::Functions, "/functions/v1"),
-        studio: url(Component::Studio, "/"),
-    }
-}
-
-fn dependencies(old: &SupabaseProjectStatus, findings: &Findings, now: Timestamp) -> Dependencies {
-    let old = old.dependencies.clone().unwrap_or_default();
-    let postgresql = findings.postgresql.done().map(|inspection| inspection.latency.0);
-    let s3 = findings.s3.done().map(|checked| checked.latency.0);
-    Dependencies {
-        postgresql: dependency(old.postgresql, postgresql, findings.postgresql.failed(), now),
-        s3: dependency(old.s3, s3, findings.s3.failed(), now),
-    }
-}
-
-fn dependency(
-    old: Option<DependencyStatus>,
-    latency: Option<std::time::Duration>,
-    failed: Option<&Problem>,
-    now: Timestamp,
-) -> Option<DependencyStatus> {
-    let (connected, error) = match (latency, failed) {
-        (Some(_), _) => (true, None),
-        (None, Some(problem)) => (false, Some(problem.message.clone())),
-        (None, None) => return old,
-    };
-    if let Some(old) = &old
-        && old.connected == connected
-        && old.error == error
-    {
-        return Some(old.clone());
-    }
-    Some(DependencyStatus {
-        connected,
-        error,
-        latency_ms: latency.map(|latency| i64::try_from(latency.as_millis()).unwrap_or(i64::MAX)),
-        last_connected_time: if connected { Some(Time(now)) } else { old.and_then(|old| old.last_connected_time) },
-    })
 }
 
 #[cfg(test)]

@@ -56,6 +56,9 @@ fn is_problem(condition: &Condition) -> bool {
         Reason::ProbingGateway,
         Reason::ComponentsStarting,
         Reason::ComponentUnavailable,
+        Reason::DatabaseStarting,
+        Reason::StorageStarting,
+        Reason::Suspended,
     ];
     passing.iter().all(|reason| reason.as_str() != condition.reason)
 }

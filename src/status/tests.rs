@@ -205,3 +205,27 @@ fn a_tenant_that_a_service_refuses_is_a_failure_of_its_component() {
     assert_eq!((of(&status, "Ready").reason.as_str(), status.phase), ("TenantRefused", Some(Phase::Failed)));
     assert_eq!(of(&status, "Degraded").status, "True");
 }
+
+#[test]
+fn a_failover_degrades_and_does_not_fail() {
+    let old = first(&usable());
+    let starting = Progress::Waiting(problem(Reason::DatabaseStarting));
+    let new = report(&old, 1, &Findings { postgresql: starting, ..usable() }, now());
+    assert_eq!(new.phase, Some(Phase::Updating));
+    assert_eq!((of(&new, "Ready").status.as_str(), of(&new, "Ready").reason.as_str()), ("False", "DatabaseStarting"));
+    assert_eq!(
+        (of(&new, "Degraded").status.as_str(), of(&new, "PostgreSQLConnected").status.as_str()),
+        ("True", "Unknown")
+    );
+}
+
+#[test]
+fn a_suspended_project_says_so_everywhere() {
+    let status = first(&Findings { suspension: Some(Suspension::Stopped), ..usable() });
+    assert_eq!(status.phase, Some(Phase::Suspended));
+    for type_ in ["Ready", "AuthReady"] {
+        let condition = of(&status, type_);
+        assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", "Suspended"), "{type_}");
+    }
+    assert_eq!(of(&status, "Progressing").status, "False");
+}

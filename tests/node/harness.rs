@@ -11,7 +11,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use supabase_operator::api::SupabaseProject;
-use supabase_operator::render::Kind;
+use supabase_operator::kind::Kind;
 
 pub const OPERATOR_NAMESPACE: &str = "supabase-operator";
 /// Every character that breaks a URL put together carelessly.
@@ -272,6 +272,15 @@ pub fn complete_spec() -> Value {
     {
         spec[component] = json!({"resources": {"requests": {"cpu": "5m", "memory": "16Mi"}}});
     }
+    spec
+}
+
+/// Every component beside a database and an object store of the project's own, on a node of two cores.
+pub fn managed_spec() -> Value {
+    let mut spec = complete_spec();
+    let small = json!({"requests": {"cpu": "50m", "memory": "128Mi"}});
+    spec["database"] = json!({"managed": {"resources": small}});
+    spec["storage"] = json!({"managed": {"size": "256Mi", "resources": small}});
     spec
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
@@ -230,19 +231,35 @@ async fn deleting_a_project_removes_its_objects_and_nothing_of_the_user_s() {
     stack.sql("CREATE TABLE public.kept (id int)");
     let project = stack.projects().get("orders").await.unwrap();
     assert!(project.metadata.finalizers.is_none(), "nothing can wedge the deletion");
+    let key = stack.key("orders-api-keys", "publishable-key").await;
+    stack.projects().delete("orders", &DeleteParams::default()).await.unwrap();
+    eventually(Duration::from_secs(90), "every child but the generated keys is gone", || async {
+        let names: Vec<String> = stack.children().await.into_iter().map(|(_, child)| child.name_any()).collect();
+        (names.len() == 2 && names.contains(&"orders-jwt".to_owned())).then_some(())
+    })
+    .await;
+    let secrets = kubectl(&["-n", &stack.namespace, "get", "secrets", "-o", "name"]);
+    assert_contains(&secrets, &["secret/orders-postgres", "secret/orders-s3", "secret/orders-database-roles"]);
+    assert_eq!(stack.sql("SELECT count(*) FROM public.kept").trim(), "0");
+    assert_eq!(stack.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'authenticator'").trim(), "1");
+
+    // The same project again takes the same database and the same keys.
+    stack.project(&plain_spec());
+    stack.wait_for("Ready", "True").await;
+    assert_eq!(stack.key("orders-api-keys", "publishable-key").await, key);
+
+    let mut spec = plain_spec();
+    spec["deletionPolicy"] = serde_json::json!("Delete");
+    stack.project(&spec);
+    eventually(Duration::from_secs(30), "the keys belong to the project", || async {
+        let children = stack.children().await;
+        children.iter().all(|(_, child)| !child.owner_references().is_empty()).then_some(())
+    })
+    .await;
     stack.projects().delete("orders", &DeleteParams::default()).await.unwrap();
     eventually(Duration::from_secs(90), "every child is gone", || async {
         stack.children().await.is_empty().then_some(())
     })
     .await;
-    let secrets = kubectl(&["-n", &stack.namespace, "get", "secrets", "-o", "name"]);
-    assert_contains(&secrets, &["secret/orders-postgres", "secret/orders-s3"]);
-    assert!(!secrets.contains("orders-jwt"));
-    assert_eq!(stack.sql("SELECT count(*) FROM public.kept").trim(), "0");
-    assert_eq!(stack.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'authenticator'").trim(), "1");
-
-    // The same project again takes the same database.
-    stack.project(&plain_spec());
-    stack.wait_for("Ready", "True").await;
     stack.remove().await;
 }

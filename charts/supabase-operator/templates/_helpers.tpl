@@ -84,10 +84,28 @@ annotations:
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
-# Why a component does not start.
+# Databases and object stores that other operators run for projects.
+- apiGroups: [postgresql.cnpg.io]
+  resources: [clusters]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [minio.min.io, rustfs.com]
+  resources: [tenants]
+  verbs: [get, list, watch, create, patch, delete]
+# Volumes of a Tenant go or stay with the project.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [list, patch]
+# A StatefulSet that keeps a wrong image is made anew; its pods go on.
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [list, delete]
+# Why a pod does not start.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

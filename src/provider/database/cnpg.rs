@@ -9,21 +9,24 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
-use super::super::{Body, BodyKind, Inputs, Lifecycle, Upstream, Wanted, live, quantity, retention};
+use super::super::{Inputs, Lifecycle, Upstream, Wanted, live, quantity, retention};
 use super::{images, parameters};
 use crate::api::{DatabaseAffinity, ManagedDatabaseSpec, SslMode, VolumeSpec};
+use crate::kind::Kind;
 use crate::plan::inputs::{SecretReader, Secrets};
-use crate::plan::names::ObjectName;
+use crate::plan::names::{ObjectName, ProjectName};
 use crate::plan::{DatabaseEndpoint, Identity};
 use crate::reason::{Problem, Reason};
+use crate::render::Manifest;
 
 pub const CLUSTER_LABEL: &str = "cnpg.io/cluster";
 /// Condition and annotation of the same name.
 pub const HIBERNATION: &str = "cnpg.io/hibernation";
 
 const DATABASE: &str = "postgres";
-/// Role that CloudNativePG wants as the owner of the database. It exists on every Supabase; no service logs in as it.
-const OWNER: &str = "supabase_admin";
+/// CloudNativePG wants an owner of the database and keeps its password: none of ours, whose passwords we keep. It gets
+/// nothing, because `postgres` exists before and keeps its owner.
+const OWNER: &str = "app";
 const PORT: u16 = 5432;
 const DEFAULT_SIZE: &str = "10Gi";
 
@@ -45,10 +48,10 @@ pub struct ClusterPlan {
     pub affinity: Option<DatabaseAffinity>,
 }
 
-pub fn inputs(identity: &Identity) -> Inputs {
-    let name = identity.name.database();
+pub fn inputs(project: &ProjectName) -> Inputs {
+    let name = project.database();
     Inputs {
-        secrets: vec![identity.name.database_superuser(), identity.name.database_ca()],
+        secrets: vec![project.database_superuser(), project.database_ca()],
         upstream: Upstream::Cluster,
         selector: format!("{CLUSTER_LABEL}={name}"),
         name,
@@ -203,8 +206,7 @@ pub fn render(plan: &ClusterPlan) -> Wanted {
     }
     let kind = Upstream::Cluster;
     let body = json!({"apiVersion": kind.api_version(), "kind": kind.kind(), "metadata": metadata, "spec": spec});
-    let body = Body { kind: BodyKind::Upstream(kind), name: name.clone(), body };
-    Wanted { apply: vec![body], withdraw: Vec::new() }
+    Wanted { apply: vec![Manifest::durable(Kind::Upstream(kind), name.clone(), body)], withdraw: Vec::new() }
 }
 
 fn set(spec: &mut Value, pointer: &str, name: &str, value: Value) {

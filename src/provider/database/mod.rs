@@ -14,6 +14,7 @@ use super::diagnosis::Surroundings;
 use super::{Inputs, Lifecycle, Observation, Patience, Wanted};
 use crate::api::{DatabaseProvider, DatabaseSpec, ManagedDatabaseSpec};
 use crate::plan::inputs::Secrets;
+use crate::plan::names::ProjectName;
 use crate::plan::{DatabaseEndpoint, Identity};
 use crate::reason::Problem;
 
@@ -42,9 +43,9 @@ impl Provider {
         })
     }
 
-    pub fn inputs(&self, identity: &Identity) -> Inputs {
+    pub fn inputs(&self, project: &ProjectName) -> Inputs {
         match self {
-            Self::CloudNativePg(_) => cnpg::inputs(identity),
+            Self::CloudNativePg(_) => cnpg::inputs(project),
         }
     }
 
@@ -60,6 +61,18 @@ impl Provider {
     ) -> Result<DatabasePlan, Problem> {
         match self {
             Self::CloudNativePg(spec) => cnpg::plan(identity, spec, lifecycle, live).map(DatabasePlan::Cluster),
+        }
+    }
+}
+
+impl Provider {
+    /// How to log in; `None` until its operator has said so, which is long before the database answers.
+    ///
+    /// # Errors
+    /// A Secret of its operator does not say what it should.
+    pub fn endpoint(&self, identity: &Identity, secrets: &Secrets) -> Result<Option<DatabaseEndpoint>, Problem> {
+        match self {
+            Self::CloudNativePg(_) => cnpg::endpoint(identity, secrets),
         }
     }
 }

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::cnpg::ClusterPlan;
 use super::*;
+use crate::kind::Kind;
 use crate::plan::inputs::SecretData;
 use crate::provider::diagnosis::{ClaimSeen, EventSeen, JobSeen, PodSeen, Stuck};
-use crate::provider::{Availability, BodyKind, Remedy, Upstream};
+use crate::provider::{Availability, Remedy, Upstream};
 use crate::reason::Reason;
 use crate::testing;
 
@@ -403,7 +404,7 @@ fn only_delete_makes_the_project_own_the_cluster() {
         plan.render().apply.remove(0)
     };
     let retained = render(crate::api::DeletionPolicy::Retain);
-    assert_eq!(retained.kind, BodyKind::Upstream(Upstream::Cluster));
+    assert_eq!(retained.kind, Kind::Upstream(Upstream::Cluster));
     assert!(retained.body["metadata"]["ownerReferences"].is_null());
     let deleted = render(crate::api::DeletionPolicy::Delete);
     assert_eq!(deleted.body["metadata"]["ownerReferences"][0]["uid"], identity().uid);

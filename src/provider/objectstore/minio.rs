@@ -61,6 +61,10 @@ pub fn configuration(keys: &StoreKeys) -> BTreeMap<String, String> {
     BTreeMap::from([("config.env".to_owned(), file)])
 }
 
+pub fn url(identity: &Identity) -> String {
+    format!("http://{SERVICE}.{}.svc", identity.namespace)
+}
+
 pub fn spec(plan: &StorePlan, keys_hash: &str) -> Value {
     json!({
         "image": plan.image,
@@ -131,8 +135,7 @@ pub fn observe(
         let waiting = (Reason::StorageStarting, format!("{object}: {said}"));
         return Doubt { live, patience, cause, waiting, failed: Reason::StorageFailed }.observation(remedy);
     }
-    let url = format!("http://{SERVICE}.{}.svc", plan.identity.namespace);
-    match plan.endpoint(url, secrets) {
+    match plan.endpoint(url(&plan.identity), secrets) {
         Err(problem) => settled(Availability::Failed(problem)),
         Ok(None) => settled(waiting("waits for its keys")),
         Ok(Some(endpoint)) if state == "Initialized" && healthy && replicas == servers && remedy.is_none() => {

@@ -13,14 +13,15 @@ use serde_json::{Map, Value, json};
 
 use super::database::cnpg::{resources, volume_size};
 use super::diagnosis::{Fields, Surroundings};
-use super::{Body, BodyKind, Inputs, Lifecycle, Observation, Patience, Upstream, Wanted, live, retention};
+use super::{Inputs, Lifecycle, Observation, Patience, Upstream, Wanted, live, retention};
 use crate::api::{ManagedStorageSpec, StorageProvider, StorageSpec};
+use crate::kind::Kind;
 use crate::plan::inputs::{SecretReader, Secrets};
 use crate::plan::keys::Entropy;
-use crate::plan::names::ObjectName;
+use crate::plan::names::{ObjectName, ProjectName};
 use crate::plan::{BucketEndpoint, Identity};
 use crate::reason::{Problem, Reason};
-use crate::render::Digest;
+use crate::render::{Digest, Manifest};
 use crate::sensitive::Sensitive;
 
 /// Bucket that the store makes at its start.
@@ -124,25 +125,37 @@ impl Provider {
         }
     }
 
-    fn name(&self, identity: &Identity) -> ObjectName {
+    fn name(&self, project: &ProjectName) -> ObjectName {
         match self {
-            Self::Minio(_) => identity.name.minio(),
-            Self::Rustfs(_) => identity.name.rustfs(),
+            Self::Minio(_) => project.minio(),
+            Self::Rustfs(_) => project.rustfs(),
         }
     }
 
-    pub fn inputs(&self, identity: &Identity) -> Inputs {
-        let name = self.name(identity);
+    pub fn inputs(&self, project: &ProjectName) -> Inputs {
+        let name = self.name(project);
         let label = match self {
             Self::Minio(_) => minio::TENANT_LABEL,
             Self::Rustfs(_) => rustfs::TENANT_LABEL,
         };
         Inputs {
-            secrets: vec![identity.name.object_store_keys()],
+            secrets: vec![project.object_store_keys()],
             upstream: self.upstream(),
             selector: format!("{label}={name}"),
             name,
         }
+    }
+
+    /// Where the bucket will be; `None` until its keys were made.
+    ///
+    /// # Errors
+    /// The Secret was changed into something that cannot be used.
+    pub fn endpoint(&self, identity: &Identity, secrets: &Secrets) -> Result<Option<BucketEndpoint>, Problem> {
+        let url = match self {
+            Self::Minio(_) => minio::url(identity),
+            Self::Rustfs(_) => rustfs::url(identity),
+        };
+        endpoint(identity, url, secrets)
     }
 
     /// `live` is the upstream object, where there is one: what the spec leaves open stays as it is there. `tenants` are
@@ -157,7 +170,7 @@ impl Provider {
         live: Option<&Value>,
         tenants: &[String],
     ) -> Result<StorePlan, Problem> {
-        let name = self.name(identity);
+        let name = self.name(&identity.name);
         let (spec, layout) = match self {
             Self::Minio(spec) => {
                 minio::alone(identity, &name, tenants)?;
@@ -189,6 +202,32 @@ impl Provider {
             resources: spec.resources.clone().unwrap_or_else(|| resources("100m", "256Mi", "1Gi")),
         })
     }
+}
+
+/// The root keys; `None` until they were made.
+///
+/// # Errors
+/// The Secret was changed into something that cannot be used.
+pub fn keys(identity: &Identity, secrets: &Secrets) -> Result<Option<StoreKeys>, Problem> {
+    let name = identity.name.object_store_keys();
+    match SecretReader::open(secrets, "spec.storage.managed", &identity.namespace, name.as_str()) {
+        Ok(secret) => StoreKeys::read(&secret).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+fn endpoint(identity: &Identity, url: String, secrets: &Secrets) -> Result<Option<BucketEndpoint>, Problem> {
+    let secret = format!("{}/{}", identity.namespace, identity.name.object_store_keys());
+    Ok(keys(identity, secrets)?.map(|keys| BucketEndpoint {
+        endpoint: url,
+        region: REGION.to_owned(),
+        bucket: BUCKET.to_owned(),
+        access_key_id: keys.access_key_id,
+        secret_access_key: keys.secret_access_key,
+        force_path_style: true,
+        ca: None,
+        secret,
+    }))
 }
 
 /// Where two Tenants differ.
@@ -235,17 +274,11 @@ impl StorePlan {
         metadata.insert("annotations".to_owned(), json!({KEYS_HASH: hash}));
         let kind = self.upstream;
         let body = json!({"apiVersion": kind.api_version(), "kind": kind.kind(), "metadata": metadata, "spec": spec});
-        wanted.apply.push(Body { kind: BodyKind::Upstream(kind), name: self.name.clone(), body });
+        wanted.apply.push(Manifest::durable(Kind::Upstream(kind), self.name.clone(), body));
         wanted
     }
 
-    /// The Secret of [`mint`]ed keys: created once, never applied, and kept where the data are.
-    pub fn keys_secret(&self, keys: &BTreeMap<&'static str, Sensitive>) -> Body {
-        let keys = keys.iter().map(|(name, value)| ((*name).to_owned(), value.expose().to_owned())).collect();
-        self.secret(&self.identity.name.object_store_keys(), &keys)
-    }
-
-    fn secret(&self, name: &ObjectName, entries: &BTreeMap<String, String>) -> Body {
+    fn secret(&self, name: &ObjectName, entries: &BTreeMap<String, String>) -> Manifest {
         let part = if self.upstream == Upstream::RustfsTenant { "rustfs" } else { "minio" };
         let metadata = retention::metadata(&self.identity, name, (part, "object-store"), self.lifecycle);
         let data: Map<String, Value> = entries
@@ -253,7 +286,7 @@ impl StorePlan {
             .map(|(key, value)| (key.clone(), json!(k8s_openapi::ByteString(value.clone().into_bytes()))))
             .collect();
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data});
-        Body { kind: BodyKind::Secret, name: name.clone(), body }
+        Manifest::durable(Kind::Secret, name.clone(), body)
     }
 
     fn configuration(&self, keys: &StoreKeys) -> BTreeMap<String, String> {
@@ -286,31 +319,8 @@ impl StorePlan {
         format!("Tenant {}/{}", self.identity.namespace, self.name)
     }
 
-    /// The root keys; `None` until they were made.
-    ///
-    /// # Errors
-    /// The Secret was changed into something that cannot be used.
-    pub fn keys(&self, secrets: &Secrets) -> Result<Option<StoreKeys>, Problem> {
-        let name = self.identity.name.object_store_keys();
-        let namespace = &self.identity.namespace;
-        match SecretReader::open(secrets, "spec.storage.managed", namespace, name.as_str()) {
-            Ok(secret) => StoreKeys::read(&secret).map(Some),
-            Err(_) => Ok(None),
-        }
-    }
-
     fn endpoint(&self, url: String, secrets: &Secrets) -> Result<Option<BucketEndpoint>, Problem> {
-        let secret = format!("{}/{}", self.identity.namespace, self.identity.name.object_store_keys());
-        Ok(self.keys(secrets)?.map(|keys| BucketEndpoint {
-            endpoint: url,
-            region: REGION.to_owned(),
-            bucket: BUCKET.to_owned(),
-            access_key_id: keys.access_key_id,
-            secret_access_key: keys.secret_access_key,
-            force_path_style: true,
-            ca: None,
-            secret,
-        }))
+        endpoint(&self.identity, url, secrets)
     }
 
     /// Spec of the claim of each volume.

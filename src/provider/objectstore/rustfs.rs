@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::super::diagnosis::Surroundings;
 use super::super::{Availability, Doubt, Observation, Patience, live, next_look, settled};
 use super::{BUCKET, FIELDS, Layout, POOL, StoreKeys, StorePlan, invalid};
-use crate::plan::BucketEndpoint;
 use crate::plan::inputs::Secrets;
+use crate::plan::{BucketEndpoint, Identity};
 use crate::reason::{Problem, Reason};
 
 pub const TENANT_LABEL: &str = "rustfs.tenant";
@@ -33,6 +33,10 @@ fn geometry(servers: i32, volumes_per_server: i32) -> Result<(), Problem> {
         )));
     }
     Ok(())
+}
+
+pub fn url(identity: &Identity) -> String {
+    format!("http://{}-io.{}.svc:{PORT}", identity.name.rustfs(), identity.namespace)
 }
 
 pub fn configuration(keys: &StoreKeys) -> BTreeMap<String, String> {
@@ -87,8 +91,7 @@ pub fn observe(
         let waiting = (Reason::StorageStarting, said);
         return Doubt { live, patience, cause, waiting, failed: Reason::StorageFailed }.observation(None);
     }
-    let url = format!("http://{}-io.{}.svc:{PORT}", plan.name, plan.identity.namespace);
-    match plan.endpoint(url, secrets) {
+    match plan.endpoint(url(&plan.identity), secrets) {
         Err(problem) => settled(Availability::Failed(problem)),
         Ok(None) => settled(waiting("waits for its keys")),
         Ok(Some(endpoint)) if ready && !degraded => settled(Availability::Ready(endpoint)),

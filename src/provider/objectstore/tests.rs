@@ -34,7 +34,7 @@ fn secrets() -> Secrets {
 }
 
 fn keys() -> StoreKeys {
-    plan_of("{}", None).unwrap().keys(&secrets()).unwrap().unwrap()
+    super::keys(&identity(), &secrets()).unwrap().unwrap()
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "made for the call")]
@@ -253,15 +253,14 @@ fn changed_keys_change_the_tenant_and_its_pods() {
 
 #[test]
 fn keys_that_a_shell_would_interpret_are_refused() {
-    let plan = plan_of("{}", None).unwrap();
     for bad in ["short", "with space in", "quote\"inside", "dollar$(id)x"] {
         let mut secrets = secrets();
         testing::set_key(&mut secrets, "demo-object-store-keys", "secretAccessKey", bad);
-        let problem = plan.keys(&secrets).unwrap_err();
+        let problem = super::keys(&identity(), &secrets).unwrap_err();
         assert_eq!(problem.reason, Reason::KeysInvalid);
         assert!(!problem.message.contains(bad), "{}", problem.message);
     }
-    assert_eq!(plan.keys(&Secrets::new()).unwrap(), None);
+    assert_eq!(super::keys(&identity(), &Secrets::new()).unwrap(), None);
 }
 
 #[test]
