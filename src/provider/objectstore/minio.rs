@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::diagnosis::{StatefulSetSeen, Surroundings};
 use super::super::{Availability, Doubt, Observation, Patience, Remedy, live, next_look, settled};
-use super::{BUCKET, FIELDS, KEYS_HASH, Layout, POOL, StoreKeys, StorePlan, invalid};
+use super::{BUCKET, FIELDS, KEYS_HASH, Layout, POOL, StorePlan, UserKeys, invalid};
 use crate::plan::inputs::Secrets;
 use crate::plan::names::ObjectName;
 use crate::plan::{BucketEndpoint, Identity};
@@ -54,11 +54,15 @@ pub fn alone(identity: &Identity, name: &ObjectName, tenants: &[String]) -> Resu
     ))
 }
 
-/// Shell assignments, as the operator's sidecar reads them. [`StoreKeys`] hold nothing that a shell would interpret.
-pub fn configuration(keys: &StoreKeys) -> BTreeMap<String, String> {
-    let (user, password) = (keys.access_key_id.expose(), keys.secret_access_key.expose());
+/// Shell assignments, as the operator's sidecar reads them. The keys hold nothing that a shell would interpret.
+pub fn configuration(root: &UserKeys) -> BTreeMap<String, String> {
+    let (user, password) = (root.access_key_id.expose(), root.secret_access_key.expose());
     let file = format!("export MINIO_ROOT_USER=\"{user}\"\nexport MINIO_ROOT_PASSWORD=\"{password}\"\n");
     BTreeMap::from([("config.env".to_owned(), file)])
+}
+
+pub fn url(namespace: &str) -> String {
+    format!("http://{SERVICE}.{namespace}.svc")
 }
 
 pub fn spec(plan: &StorePlan, keys_hash: &str) -> Value {
@@ -131,8 +135,7 @@ pub fn observe(
         let waiting = (Reason::StorageStarting, format!("{object}: {said}"));
         return Doubt { live, patience, cause, waiting, failed: Reason::StorageFailed }.observation(remedy);
     }
-    let url = format!("http://{SERVICE}.{}.svc", plan.identity.namespace);
-    match plan.endpoint(url, secrets) {
+    match plan.endpoint(secrets) {
         Err(problem) => settled(Availability::Failed(problem)),
         Ok(None) => settled(waiting("waits for its keys")),
         Ok(Some(endpoint)) if state == "Initialized" && healthy && replicas == servers && remedy.is_none() => {

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::super::diagnosis::Surroundings;
 use super::super::{Availability, Doubt, Observation, Patience, live, next_look, settled};
-use super::{BUCKET, FIELDS, Layout, POOL, StoreKeys, StorePlan, invalid};
+use super::{BUCKET, FIELDS, Layout, POOL, StorePlan, UserKeys, invalid};
 use crate::plan::BucketEndpoint;
 use crate::plan::inputs::Secrets;
+use crate::plan::names::ObjectName;
 use crate::reason::{Problem, Reason};
 
 pub const TENANT_LABEL: &str = "rustfs.tenant";
@@ -35,11 +36,15 @@ fn geometry(servers: i32, volumes_per_server: i32) -> Result<(), Problem> {
     Ok(())
 }
 
-pub fn configuration(keys: &StoreKeys) -> BTreeMap<String, String> {
+pub fn configuration(root: &UserKeys) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("accesskey".to_owned(), keys.access_key_id.expose().to_owned()),
-        ("secretkey".to_owned(), keys.secret_access_key.expose().to_owned()),
+        ("accesskey".to_owned(), root.access_key_id.expose().to_owned()),
+        ("secretkey".to_owned(), root.secret_access_key.expose().to_owned()),
     ])
+}
+
+pub fn url(name: &ObjectName, namespace: &str) -> String {
+    format!("http://{name}-io.{namespace}.svc:{PORT}")
 }
 
 pub fn spec(plan: &StorePlan) -> Value {
@@ -87,8 +92,7 @@ pub fn observe(
         let waiting = (Reason::StorageStarting, said);
         return Doubt { live, patience, cause, waiting, failed: Reason::StorageFailed }.observation(None);
     }
-    let url = format!("http://{}-io.{}.svc:{PORT}", plan.name, plan.identity.namespace);
-    match plan.endpoint(url, secrets) {
+    match plan.endpoint(secrets) {
         Err(problem) => settled(Availability::Failed(problem)),
         Ok(None) => settled(waiting("waits for its keys")),
         Ok(Some(endpoint)) if ready && !degraded => settled(Availability::Ready(endpoint)),
