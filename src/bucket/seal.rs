@@ -44,8 +44,9 @@ pub fn seal(password: &Sensitive, text: &[u8], random: Random) -> Result<Vec<u8>
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key)?);
     // Fragments are numbered from 1. Number 0 seals nothing, and its tag goes with each of them as associated data.
     let numbered = |number: u8| {
-        let [a, b, c, d, e, f, g, h] = nonce;
-        Nonce::assume_unique_for_key([a, b, c, d, e, f, g, h, number, 0, 0, 0])
+        let mut whole = [0; 12];
+        whole.iter_mut().zip(nonce.into_iter().chain([number])).for_each(|(to, from)| *to = from);
+        Nonce::assume_unique_for_key(whole)
     };
     let tag = key.seal_in_place_separate_tag(numbered(0), Aad::empty(), &mut [])?;
     let associated = [&[LAST_FRAGMENT], tag.as_ref()].concat();

@@ -15,6 +15,7 @@ use kube::core::ApiResource;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use supabase_operator::api::{DatabaseSpec, StorageSpec, SupabaseProject};
+use supabase_operator::bucket;
 use supabase_operator::cluster::surroundings;
 use supabase_operator::plan::inputs::{SecretData, Secrets};
 use supabase_operator::plan::names::{ObjectName, ProjectName};
@@ -249,14 +250,20 @@ impl Place {
         .await
     }
 
+    /// With the user that the endpoint names.
     pub async fn store_ready(&self, provider: &objectstore::Provider, lifecycle: Lifecycle) -> BucketEndpoint {
-        eventually(PATIENCE, "the object store is ready", || async {
+        let endpoint = eventually(PATIENCE, "the object store is ready", || async {
             match self.observe_store(provider, lifecycle, Duration::ZERO).await.availability {
                 Availability::Ready(endpoint) => Some(endpoint),
                 _ => None,
             }
         })
-        .await
+        .await;
+        let plan = provider.plan(&self.identity, lifecycle, None, &[]).unwrap();
+        let secrets = self.secrets(&provider.inputs(&self.identity).secrets).await;
+        let keys = plan.keys(&secrets).unwrap().unwrap();
+        bucket::grant(&plan.admin(&keys), &keys.user, &endpoint.bucket).await.unwrap();
+        endpoint
     }
 
     pub async fn pods(&self) -> Vec<String> {

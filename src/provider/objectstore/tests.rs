@@ -28,7 +28,9 @@ fn plan_of(yaml: &str, live: Option<&Value>) -> Result<StorePlan, Problem> {
 }
 
 fn secrets() -> Secrets {
-    let keys = mint(&mut testing::entropy());
+    // Without repetition, so that no two keys are alike.
+    let mut next = 0..=u8::MAX;
+    let keys = mint(&mut |bytes: &mut [u8]| bytes.fill_with(|| next.next().unwrap()));
     let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), value.expose().as_bytes().to_vec())).collect();
     Secrets::from([("demo-object-store-keys".to_owned(), Some(Arc::new(SecretData { keys, ..SecretData::default() })))])
 }
