@@ -39,7 +39,7 @@ pub async fn grant(store: &StoreAdmin, user: &UserKeys, bucket: &str) -> Result<
     })
 }
 
-/// What Storage and [`ensure`](super::ensure) ask of the store, in the order in which MinIO gives it back.
+/// What Storage and [`ensure`](super::ensure) ask of the store.
 fn policy(bucket: &str) -> Value {
     json!({
         "Version": "2012-10-17",
@@ -59,6 +59,19 @@ fn policy(bucket: &str) -> Value {
             },
         ],
     })
+}
+
+/// MinIO keeps the lists of a policy as sets, and tells them in another order each time.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), sorted(value))).collect(),
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.iter().map(sorted).collect();
+            items.sort_by_cached_key(Value::to_string);
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
 }
 
 struct Grant<'a> {
@@ -106,7 +119,7 @@ impl Grant<'_> {
     async fn has_policy(&self, root: &MinioClient, wanted: &Value) -> bool {
         let query = [("name", self.bucket), ("v", "2")];
         let answer = get(root, "info-canned-policy", &query).await;
-        answer.is_some_and(|answer| answer.get("Policy") == Some(wanted))
+        answer.is_some_and(|answer| answer.get("Policy").map(sorted) == Some(sorted(wanted)))
     }
 
     /// Users may ask about themselves, so that one request proves the secret key, too.
