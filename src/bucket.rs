@@ -1,6 +1,10 @@
-//! All object-store I/O: make sure that the bucket exists, and prove put, get and delete with a probe object.
+//! All object-store I/O: make sure that the bucket exists, and prove put, get and delete with a probe object; and in a
+//! managed store, give the bucket a user of its own.
 //!
 //! What goes wrong comes back as a [`Problem`] that names the server, the key of the Secret and the remedy.
+
+mod grant;
+mod seal;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -17,7 +21,9 @@ use crate::checks::Latency;
 use crate::plan::BucketEndpoint;
 use crate::reason::{Problem, Reason};
 
-/// For everything together: five small requests.
+pub use grant::grant;
+
+/// For everything together: at most five small requests.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// Written and removed by every check. Outside of any tenant's prefix, so that Storage never lists it.

@@ -27,7 +27,7 @@
 //! | [`reason`], [`sensitive`] | vocabulary: reasons, problems, progress; strings that must not be seen | none |
 //! | [`cluster`], [`keyring`], [`leader`] | the API server | Kubernetes |
 //! | [`sql`] | the database | PostgreSQL |
-//! | [`bucket`] | the object store | S3 |
+//! | [`bucket`] | the object store | S3, MinIO's admin API |
 //! | [`tenants`], [`usable`] | what services are told, and requests through the gateway | HTTP |
 //! | [`controller`], [`pass`], [`managed`], [`checks`] | one pass, its step about what others run, and the work beside it | through the others |
 //! | [`config`], [`run`], [`telemetry`], [`offline`] | settings, wiring, logs and metrics, printing | process |

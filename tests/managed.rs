@@ -12,7 +12,7 @@ use supabase_operator::api::{DeletionPolicy, SupabaseProject};
 use supabase_operator::kind::{Kind, Upstream};
 use supabase_operator::plan::Identity;
 use supabase_operator::plan::names::ProjectName;
-use supabase_operator::provider::objectstore::StoreKeys;
+use supabase_operator::provider::objectstore::{StoreKeys, UserKeys};
 use supabase_operator::provider::{Lifecycle, database, objectstore};
 use supabase_operator::sensitive::Sensitive;
 
@@ -88,10 +88,11 @@ fn project(spec: &str) -> SupabaseProject {
 
 fn rendered(lifecycle: Lifecycle, spec: &str) -> Vec<(Kind, Value)> {
     let spec = project(spec).spec;
-    let keys = StoreKeys {
-        access_key_id: Sensitive::new("placeholder-access-key"),
-        secret_access_key: Sensitive::new("placeholder-secret-key"),
+    let user = |name: &str| UserKeys {
+        access_key_id: Sensitive::new(format!("placeholder-{name}access-key")),
+        secret_access_key: Sensitive::new(format!("placeholder-{name}secret-key")),
     };
+    let keys = StoreKeys { root: user(""), user: user("user-") };
     let mut bodies = Vec::new();
     if let Some(provider) = database::Provider::of(spec.database.as_ref()) {
         bodies.extend(provider.plan(&identity(), lifecycle, None).unwrap().render().apply);

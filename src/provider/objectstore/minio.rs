@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::diagnosis::{StatefulSetSeen, Surroundings};
 use super::super::{Availability, Doubt, Observation, Patience, Remedy, live, next_look, settled};
-use super::{BUCKET, FIELDS, KEYS_HASH, Layout, POOL, StoreKeys, StorePlan, invalid};
+use super::{BUCKET, FIELDS, KEYS_HASH, Layout, POOL, StorePlan, UserKeys, invalid};
 use crate::plan::inputs::Secrets;
 use crate::plan::names::ObjectName;
 use crate::plan::{BucketEndpoint, Identity};
@@ -54,9 +54,9 @@ pub fn alone(identity: &Identity, name: &ObjectName, tenants: &[String]) -> Resu
     ))
 }
 
-/// Shell assignments, as the operator's sidecar reads them. [`StoreKeys`] hold nothing that a shell would interpret.
-pub fn configuration(keys: &StoreKeys) -> BTreeMap<String, String> {
-    let (user, password) = (keys.access_key_id.expose(), keys.secret_access_key.expose());
+/// Shell assignments, as the operator's sidecar reads them. The keys hold nothing that a shell would interpret.
+pub fn configuration(root: &UserKeys) -> BTreeMap<String, String> {
+    let (user, password) = (root.access_key_id.expose(), root.secret_access_key.expose());
     let file = format!("export MINIO_ROOT_USER=\"{user}\"\nexport MINIO_ROOT_PASSWORD=\"{password}\"\n");
     BTreeMap::from([("config.env".to_owned(), file)])
 }

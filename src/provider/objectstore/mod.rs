@@ -1,5 +1,5 @@
-//! Managed object stores: MinIO and RustFS, asked for through their operators' Tenants. Both get generated root keys,
-//! one bucket, and are reached inside of the cluster without TLS.
+//! Managed object stores: MinIO and RustFS, asked for through their operators' Tenants. Both get generated keys,
+//! one bucket with a user of its own, and are reached inside of the cluster without TLS.
 
 mod minio;
 mod rustfs;
@@ -65,15 +65,37 @@ pub struct StorePlan {
     pub resources: ResourceRequirements,
 }
 
-/// The store's root keys.
+/// Keys of one user of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreKeys {
+pub struct UserKeys {
     pub access_key_id: Sensitive,
     pub secret_access_key: Sensitive,
 }
 
-const ACCESS_KEY: &str = "accessKeyId";
-const SECRET_KEY: &str = "secretAccessKey";
+/// All keys of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreKeys {
+    /// May do everything: for the store itself, and for [`grant`](crate::bucket::grant).
+    pub root: UserKeys,
+    /// May use the bucket: for Storage and the checks of the bucket.
+    pub user: UserKeys,
+}
+
+/// Where the store is, and how to log in there as root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreAdmin {
+    /// URL of the S3 server.
+    pub endpoint: String,
+    pub access_key_id: Sensitive,
+    pub secret_access_key: Sensitive,
+    /// `namespace/name` of the Secret, for messages.
+    pub secret: String,
+}
+
+/// Names of a user's keys in the Secret.
+type KeyNames = [&'static str; 2];
+const ROOT: KeyNames = ["rootAccessKeyId", "rootSecretAccessKey"];
+const USER: KeyNames = ["accessKeyId", "secretAccessKey"];
 
 /// Makes the content of the Secret `<project>-object-store-keys`: hexadecimal, which needs no escaping anywhere.
 pub fn mint(entropy: Entropy<'_>) -> BTreeMap<&'static str, Sensitive> {
@@ -82,25 +104,37 @@ pub fn mint(entropy: Entropy<'_>) -> BTreeMap<&'static str, Sensitive> {
         entropy(&mut bytes);
         Sensitive::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     };
-    BTreeMap::from([(ACCESS_KEY, random(10)), (SECRET_KEY, random(20))])
+    let mut keys = BTreeMap::new();
+    for [id, secret] in [ROOT, USER] {
+        keys.extend([(id, random(10)), (secret, random(20))]);
+    }
+    keys
 }
 
 impl StoreKeys {
     /// # Errors
-    /// They would not pass through the file of shell assignments that MinIO reads.
+    /// They would not pass through the file of shell assignments that MinIO reads, or MinIO would not take them.
     pub fn read(secret: &SecretReader<'_>) -> Result<Self, Problem> {
-        let key = |name: &str| {
+        let key = |name: &str, others: &str| {
             let value = secret.line(name)?;
-            let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || "+/=_-.".contains(c));
+            let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));
             if value.len() < 8 || !plain {
                 return Err(secret.problem(
                     Reason::KeysInvalid,
-                    &format!("key {name:?} must have at least 8 letters, digits or +/=_-. and nothing else"),
+                    &format!("key {name:?} must have at least 8 letters, digits or {others} and nothing else"),
                 ));
             }
             Ok(Sensitive::new(value))
         };
-        Ok(Self { access_key_id: key(ACCESS_KEY)?, secret_access_key: key(SECRET_KEY)? })
+        let user = |[id, secret]: KeyNames| {
+            Ok(UserKeys { access_key_id: key(id, "+/_-.")?, secret_access_key: key(secret, "+/=_-.")? })
+        };
+        let keys = Self { root: user(ROOT)?, user: user(USER)? };
+        if keys.root.access_key_id == keys.user.access_key_id {
+            let what = "keys \"rootAccessKeyId\" and \"accessKeyId\" are the same; make them different";
+            return Err(secret.problem(Reason::KeysInvalid, what));
+        }
+        Ok(keys)
     }
 }
 
@@ -222,8 +256,8 @@ fn endpoint(identity: &Identity, url: String, secrets: &Secrets) -> Result<Optio
         endpoint: url,
         region: REGION.to_owned(),
         bucket: BUCKET.to_owned(),
-        access_key_id: keys.access_key_id,
-        secret_access_key: keys.secret_access_key,
+        access_key_id: keys.user.access_key_id,
+        secret_access_key: keys.user.secret_access_key,
         force_path_style: true,
         ca: None,
         secret,
@@ -265,7 +299,9 @@ impl StorePlan {
             wanted.withdraw.push((self.upstream, self.name.clone()));
             return wanted;
         }
-        let hash = Digest::of(&json!([keys.access_key_id.expose(), keys.secret_access_key.expose()])).to_hex();
+        // Of the root keys alone: the pods take the others from a request, not at their start.
+        let UserKeys { access_key_id, secret_access_key } = &keys.root;
+        let hash = Digest::of(&json!([access_key_id.expose(), secret_access_key.expose()])).to_hex();
         let (part, spec) = match self.upstream {
             Upstream::RustfsTenant => ("rustfs", rustfs::spec(self)),
             Upstream::MinioTenant | Upstream::Cluster => ("minio", minio::spec(self, &hash)),
@@ -291,8 +327,8 @@ impl StorePlan {
 
     fn configuration(&self, keys: &StoreKeys) -> BTreeMap<String, String> {
         match self.upstream {
-            Upstream::RustfsTenant => rustfs::configuration(keys),
-            Upstream::MinioTenant | Upstream::Cluster => minio::configuration(keys),
+            Upstream::RustfsTenant => rustfs::configuration(&keys.root),
+            Upstream::MinioTenant | Upstream::Cluster => minio::configuration(&keys.root),
         }
     }
 
@@ -317,6 +353,17 @@ impl StorePlan {
     /// The Tenant in messages.
     fn object(&self) -> String {
         format!("Tenant {}/{}", self.identity.namespace, self.name)
+    }
+
+    /// The root login, to [`grant`](crate::bucket::grant) the bucket to the user whose keys the endpoint carries.
+    pub fn admin(&self, keys: &StoreKeys) -> StoreAdmin {
+        let UserKeys { access_key_id, secret_access_key } = keys.root.clone();
+        let endpoint = match self.upstream {
+            Upstream::RustfsTenant => rustfs::url(&self.identity),
+            Upstream::MinioTenant | Upstream::Cluster => minio::url(&self.identity),
+        };
+        let secret = format!("{}/{}", self.identity.namespace, self.identity.name.object_store_keys());
+        StoreAdmin { endpoint, access_key_id, secret_access_key, secret }
     }
 
     fn endpoint(&self, url: String, secrets: &Secrets) -> Result<Option<BucketEndpoint>, Problem> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::diagnosis::Surroundings;
 use super::super::{Availability, Doubt, Observation, Patience, live, next_look, settled};
-use super::{BUCKET, FIELDS, Layout, POOL, StoreKeys, StorePlan, invalid};
+use super::{BUCKET, FIELDS, Layout, POOL, StorePlan, UserKeys, invalid};
 use crate::plan::inputs::Secrets;
 use crate::plan::{BucketEndpoint, Identity};
 use crate::reason::{Problem, Reason};
@@ -39,11 +39,15 @@ pub fn url(identity: &Identity) -> String {
     format!("http://{}-io.{}.svc:{PORT}", identity.name.rustfs(), identity.namespace)
 }
 
-pub fn configuration(keys: &StoreKeys) -> BTreeMap<String, String> {
+pub fn configuration(root: &UserKeys) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("accesskey".to_owned(), keys.access_key_id.expose().to_owned()),
-        ("secretkey".to_owned(), keys.secret_access_key.expose().to_owned()),
+        ("accesskey".to_owned(), root.access_key_id.expose().to_owned()),
+        ("secretkey".to_owned(), root.secret_access_key.expose().to_owned()),
     ])
+}
+
+pub fn url(name: &ObjectName, namespace: &str) -> String {
+    format!("http://{name}-io.{namespace}.svc:{PORT}")
 }
 
 pub fn spec(plan: &StorePlan) -> Value {

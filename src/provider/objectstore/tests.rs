@@ -28,7 +28,9 @@ fn plan_of(yaml: &str, live: Option<&Value>) -> Result<StorePlan, Problem> {
 }
 
 fn secrets() -> Secrets {
-    let keys = mint(&mut testing::entropy());
+    // Without repetition, so that no two keys are alike.
+    let mut next = 0..=u8::MAX;
+    let keys = mint(&mut |bytes: &mut [u8]| bytes.fill_with(|| next.next().unwrap()));
     let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), value.expose().as_bytes().to_vec())).collect();
     Secrets::from([("demo-object-store-keys".to_owned(), Some(Arc::new(SecretData { keys, ..SecretData::default() })))])
 }
@@ -238,44 +240,85 @@ fn what_files_are_spread_over_stays_and_sizes_only_grow() {
 }
 
 #[test]
-fn changed_keys_change_the_tenant_and_its_pods() {
+fn changed_root_keys_change_the_tenant_and_its_pods() {
     let plan = plan_of("{}", None).unwrap();
     let hashes = |keys: &StoreKeys| {
         let tenant = plan.render(keys).apply.remove(1).body;
         let annotation = |pointer: &str| tenant.pointer(pointer).unwrap()[KEYS_HASH].clone();
         [annotation("/metadata/annotations"), annotation("/spec/pools/0/annotations")]
     };
-    let other = StoreKeys { secret_access_key: Sensitive::new("another-secret"), ..keys() };
-    let (before, after) = (hashes(&keys()), hashes(&other));
+    let changed = |user: UserKeys| UserKeys { secret_access_key: Sensitive::new("another-secret"), ..user };
+    let before = hashes(&keys());
+    let after = hashes(&StoreKeys { root: changed(keys().root), ..keys() });
     assert_ne!(before[0], after[0]);
     assert_ne!(before[1], after[1]);
+    // The user's keys reach the store by a request: no pod restarts for them.
+    assert_eq!(before, hashes(&StoreKeys { user: changed(keys().user), ..keys() }));
 }
 
 #[test]
 fn keys_that_a_shell_would_interpret_are_refused() {
     for bad in ["short", "with space in", "quote\"inside", "dollar$(id)x"] {
-        let mut secrets = secrets();
-        testing::set_key(&mut secrets, "demo-object-store-keys", "secretAccessKey", bad);
-        let problem = super::keys(&identity(), &secrets).unwrap_err();
-        assert_eq!(problem.reason, Reason::KeysInvalid);
-        assert!(!problem.message.contains(bad), "{}", problem.message);
+        for key in ["rootAccessKeyId", "rootSecretAccessKey", "accessKeyId", "secretAccessKey"] {
+            let mut secrets = secrets();
+            testing::set_key(&mut secrets, "demo-object-store-keys", key, bad);
+            let problem = super::keys(&identity(), &secrets).unwrap_err();
+            assert_eq!(problem.reason, Reason::KeysInvalid);
+            assert!(problem.message.contains(key) && !problem.message.contains(bad), "{}", problem.message);
+        }
     }
     assert_eq!(super::keys(&identity(), &Secrets::new()).unwrap(), None);
 }
 
 #[test]
-fn the_keys_stand_in_secrets_alone() {
+fn the_user_of_the_bucket_is_not_root() {
+    let plan = plan_of("{}", None).unwrap();
+    let mut secrets = secrets();
+    let root = keys().root.access_key_id;
+    assert_ne!(root, keys().user.access_key_id);
+    testing::set_key(&mut secrets, "demo-object-store-keys", "accessKeyId", root.expose());
+    let problem = plan.keys(&secrets).unwrap_err();
+    assert_eq!(problem.reason, Reason::KeysInvalid);
+    assert!(problem.message.contains("make them different"), "{}", problem.message);
+}
+
+#[test]
+fn root_keys_are_for_the_store_and_the_users_keys_for_the_bucket() {
+    for (yaml, status) in [
+        ("{}", healthy()),
+        (
+            "provider: rustfs",
+            json!({"observedGeneration": 3, "currentState": "Ready", "conditions": [{"type": "Ready", "status": "True"}]}),
+        ),
+    ] {
+        let seen = observe_with(yaml, status, &Surroundings::default(), 20).availability;
+        let Availability::Ready(endpoint) = seen else { panic!("{yaml}: {seen:?}") };
+        let admin = plan_of(yaml, None).unwrap().admin(&keys());
+        assert_eq!((endpoint.access_key_id, endpoint.secret_access_key), both(keys().user));
+        assert_eq!((admin.access_key_id, admin.secret_access_key), both(keys().root));
+        assert_eq!((&admin.endpoint, &admin.secret), (&endpoint.endpoint, &endpoint.secret));
+        assert_eq!(admin.secret, "tenant/demo-object-store-keys");
+    }
+}
+
+fn both(keys: UserKeys) -> (Sensitive, Sensitive) {
+    (keys.access_key_id, keys.secret_access_key)
+}
+
+#[test]
+fn the_root_keys_stand_in_secrets_alone_and_the_users_keys_not_even_there() {
     for yaml in ["{}", "provider: rustfs"] {
         let wanted = plan_of(yaml, None).unwrap().render(&keys());
         let [secret, tenant] = &wanted.apply[..] else { panic!() };
-        assert!(!tenant.body.to_string().contains(keys().secret_access_key.expose()));
+        assert!(!tenant.body.to_string().contains(keys().root.secret_access_key.expose()));
         assert!(!format!("{wanted:?}").contains(&secret.body["data"].to_string()));
         let data = secret.body["data"].as_object().unwrap().values();
         let text: String = data
             .map(|value| base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap()).unwrap())
             .map(|bytes| String::from_utf8(bytes).unwrap())
             .collect();
-        assert!(text.contains(keys().secret_access_key.expose()));
+        assert!(text.contains(keys().root.secret_access_key.expose()));
+        assert!(!text.contains(keys().user.secret_access_key.expose()));
     }
 }
 
