@@ -176,9 +176,12 @@ impl Stack {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// What the operator says of the spec as it is now: like `kubectl wait`, this takes no condition of an older one.
     pub async fn condition(&self, type_: &str) -> Option<Condition> {
         let project = self.projects().get("orders").await.unwrap();
-        project.status?.conditions.into_iter().find(|condition| condition.type_ == type_)
+        let now = project.metadata.generation;
+        let conditions = project.status?.conditions.into_iter();
+        conditions.filter(|condition| condition.observed_generation >= now).find(|condition| condition.type_ == type_)
     }
 
     /// Waits for a condition, and returns it.

@@ -128,9 +128,9 @@ impl<'a> File<'a> {
 
     fn finish(mut self, keys: &Keys) -> String {
         let count = self.routes.len();
-        for (number, route) in self.routes.iter_mut().enumerate() {
+        for (number, route) in self.routes.iter_mut().filter_map(Value::as_object_mut).enumerate() {
             // The highest priority is asked first.
-            route["priority"] = json!(count - number);
+            route.insert("priority".to_owned(), json!(count - number));
         }
         let consumers: Vec<Value> = self.users.into_iter().map(consumer).collect();
         let gate =
