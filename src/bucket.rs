@@ -23,7 +23,7 @@ use crate::reason::{Problem, Reason};
 
 pub use grant::grant;
 
-/// For everything together: at most five small requests.
+/// For everything together: at most ten small requests.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// Written and removed by every check. Outside of any tenant's prefix, so that Storage never lists it.
@@ -36,28 +36,30 @@ pub struct Checked {
     pub latency: Latency,
 }
 
-/// Creates the bucket where it does not exist, and proves that its credentials can put, get and delete.
+/// Creates the bucket where it does not exist, and proves that its credentials can put, get and delete. In a store of the
+/// project's own, these are the credentials of a user that is made first.
 ///
 /// # Errors
 /// What is wrong and what to do about it.
 pub async fn ensure(bucket: &BucketEndpoint) -> Result<Checked, Problem> {
     let started = Instant::now();
     let work = async {
+        if let Some(root) = &bucket.root {
+            grant(bucket, root).await?;
+        }
         let client = client(bucket)?;
         ensure_exists(&client, bucket).await?;
         prove(&client, bucket).await?;
         Ok(Checked { latency: Latency(started.elapsed()) })
     };
     tokio::time::timeout(LIMIT, work).await.unwrap_or_else(|_| {
-        Err(Problem::new(
-            Reason::StorageUnreachable,
-            format!(
-                "{} did not answer within {} s; check key \"endpoint\" of Secret {}",
-                bucket.endpoint,
-                LIMIT.as_secs(),
-                bucket.secret
-            ),
-        ))
+        let BucketEndpoint { endpoint, secret, root, .. } = bucket;
+        let remedy = match root {
+            Some(_) => "look at the pods of the object store".to_owned(),
+            None => format!("check key \"endpoint\" of Secret {secret}"),
+        };
+        let limit = LIMIT.as_secs();
+        Err(Problem::new(Reason::StorageUnreachable, format!("{endpoint} did not answer within {limit} s; {remedy}")))
     })
 }
 

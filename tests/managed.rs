@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use supabase_operator::api::{DeletionPolicy, SupabaseProject};
 use supabase_operator::kind::{Kind, Upstream};
 use supabase_operator::plan::Identity;
+use supabase_operator::plan::UserKeys;
 use supabase_operator::plan::names::ProjectName;
-use supabase_operator::provider::objectstore::{StoreKeys, UserKeys};
+use supabase_operator::provider::objectstore::StoreKeys;
 use supabase_operator::provider::{Lifecycle, database, objectstore};
 use supabase_operator::sensitive::Sensitive;
 

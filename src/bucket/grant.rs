@@ -16,27 +16,17 @@ use minio::s3::types::minio_error_response::MinioErrorCode;
 use serde_json::{Value, json};
 
 use super::seal::{Random, seal};
-use super::{LIMIT, credentials_refused, root_cause};
-use crate::provider::objectstore::{StoreAdmin, UserKeys};
+use super::{credentials_refused, root_cause};
+use crate::plan::{BucketEndpoint, UserKeys};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::{Sensitive, redact};
 
-/// Makes the user of these keys, with a policy for this bucket alone. Writes only what is not so already.
+/// Makes the user whose keys the endpoint carries, with a policy for its bucket alone. Writes only what is not so already.
 ///
 /// # Errors
 /// What is wrong and what to do about it.
-pub async fn grant(store: &StoreAdmin, user: &UserKeys, bucket: &str) -> Result<(), Problem> {
-    let grant = Grant { store, user, bucket };
-    tokio::time::timeout(LIMIT, grant.ensure()).await.unwrap_or_else(|_| {
-        Err(Problem::new(
-            Reason::StorageUnreachable,
-            format!(
-                "{} did not answer within {} s; look at the pods of the object store",
-                store.endpoint,
-                LIMIT.as_secs()
-            ),
-        ))
-    })
+pub async fn grant(bucket: &BucketEndpoint, root: &UserKeys) -> Result<(), Problem> {
+    Grant { bucket, root }.ensure().await
 }
 
 /// What Storage and [`ensure`](super::ensure) ask of the store.
@@ -75,41 +65,40 @@ fn sorted(value: &Value) -> Value {
 }
 
 struct Grant<'a> {
-    store: &'a StoreAdmin,
-    user: &'a UserKeys,
-    /// Names the policy, too.
-    bucket: &'a str,
+    /// Its name is the policy's, too.
+    bucket: &'a BucketEndpoint,
+    root: &'a UserKeys,
 }
 
 impl Grant<'_> {
     async fn ensure(&self) -> Result<(), Problem> {
-        let StoreAdmin { access_key_id, secret_access_key, .. } = self.store;
-        let root = self.client(access_key_id, secret_access_key)?;
-        let user = self.client(&self.user.access_key_id, &self.user.secret_access_key)?;
-        let policy = policy(self.bucket);
+        let BucketEndpoint { bucket: name, access_key_id, secret_access_key, secret, endpoint, .. } = self.bucket;
+        let root = self.client(&self.root.access_key_id, &self.root.secret_access_key)?;
+        let user = self.client(access_key_id, secret_access_key)?;
+        let policy = policy(name);
         if !self.has_policy(&root, &policy).await {
             let body = policy.to_string().into_bytes();
-            self.put(&root, "add-canned-policy", &[("name", self.bucket)], body, "write a policy").await?;
+            self.put(&root, "add-canned-policy", &[("name", name)], body, "write a policy").await?;
         }
         if self.has_user(&user).await {
             return Ok(());
         }
-        let name = self.user.access_key_id.expose();
-        let wanted = json!({"secretKey": self.user.secret_access_key.expose(), "status": "enabled"});
-        let body = seal(secret_access_key, wanted.to_string().as_bytes(), Random::fresh()).map_err(|_| {
-            let message = format!("key \"secretAccessKey\" of Secret {} is too long", self.store.secret);
-            Problem::new(Reason::KeysInvalid, message)
-        })?;
-        self.put(&root, "add-user", &[("accessKey", name)], body, "write a user").await?;
-        let attached = [("policyName", self.bucket), ("userOrGroup", name), ("isGroup", "false")];
+        let wanted = json!({"secretKey": secret_access_key.expose(), "status": "enabled"});
+        let body =
+            seal(&self.root.secret_access_key, wanted.to_string().as_bytes(), Random::fresh()).map_err(|_| {
+                Problem::new(Reason::KeysInvalid, format!("key \"secretAccessKey\" of Secret {secret} is too long"))
+            })?;
+        let user = access_key_id.expose();
+        self.put(&root, "add-user", &[("accessKey", user)], body, "write a user").await?;
+        let attached = [("policyName", name.as_str()), ("userOrGroup", user), ("isGroup", "false")];
         self.put(&root, "set-user-or-group-policy", &attached, Vec::new(), "attach a policy").await?;
-        tracing::info!(bucket = self.bucket, endpoint = self.store.endpoint, "the bucket's user was written");
+        tracing::info!(bucket = name, endpoint, "the bucket's user was written");
         Ok(())
     }
 
     fn client(&self, id: &Sensitive, secret: &Sensitive) -> Result<MinioClient, Problem> {
         let url: BaseUrl =
-            self.store.endpoint.parse().map_err(|error: ValidationErr| self.explain(&error.into(), "address"))?;
+            self.bucket.endpoint.parse().map_err(|error: ValidationErr| self.explain(&error.into(), "address"))?;
         let provider = StaticProvider::new(id.expose(), secret.expose(), None);
         let client = MinioClientBuilder::new(url).provider(Some(provider)).build();
         client.map_err(|error| self.explain(&error, "address"))
@@ -117,15 +106,15 @@ impl Grant<'_> {
 
     /// An answer that tells nothing is a no: writing then shows what is wrong.
     async fn has_policy(&self, root: &MinioClient, wanted: &Value) -> bool {
-        let query = [("name", self.bucket), ("v", "2")];
+        let query = [("name", self.bucket.bucket.as_str()), ("v", "2")];
         let answer = get(root, "info-canned-policy", &query).await;
         answer.is_some_and(|answer| answer.get("Policy").map(sorted) == Some(sorted(wanted)))
     }
 
     /// Users may ask about themselves, so that one request proves the secret key, too.
     async fn has_user(&self, user: &MinioClient) -> bool {
-        let answer = get(user, "user-info", &[("accessKey", self.user.access_key_id.expose())]).await;
-        let wanted = [("status", "enabled"), ("policyName", self.bucket)];
+        let answer = get(user, "user-info", &[("accessKey", self.bucket.access_key_id.expose())]).await;
+        let wanted = [("status", "enabled"), ("policyName", self.bucket.bucket.as_str())];
         answer.is_some_and(|answer| {
             wanted.iter().all(|(key, value)| answer.get(key).and_then(Value::as_str) == Some(value))
         })
@@ -152,7 +141,7 @@ impl Grant<'_> {
     }
 
     fn explain(&self, error: &Error, attempt: &str) -> Problem {
-        let StoreAdmin { endpoint, secret, .. } = self.store;
+        let BucketEndpoint { endpoint, secret, bucket, .. } = self.bucket;
         let said = match error {
             Error::Network(NetworkError::ReqwestError(error)) | Error::Validation(ValidationErr::HttpError(error)) => {
                 let cause = self.redacted(&root_cause(error));
@@ -180,17 +169,16 @@ impl Grant<'_> {
         Problem::new(
             Reason::BucketRefused,
             format!(
-                "{endpoint} refused to {attempt} for bucket {:?}: {said}; check keys \"accessKeyId\" and \"secretAccessKey\" of Secret {secret}, and that the image of the object store has MinIO's admin API",
-                self.bucket
+                "{endpoint} refused to {attempt} for bucket {bucket:?}: {said}; check keys \"accessKeyId\" and \"secretAccessKey\" of Secret {secret}, and that the image of the object store has MinIO's admin API"
             ),
         )
     }
 
     /// URLs in errors carry the user's name.
     fn redacted(&self, text: &str) -> String {
-        let StoreAdmin { access_key_id, secret_access_key, .. } = self.store;
-        let user = self.user;
-        redact(text, &[access_key_id, secret_access_key, &user.access_key_id, &user.secret_access_key])
+        let (root, user) = (self.root, self.bucket);
+        let secrets = [&root.access_key_id, &root.secret_access_key, &user.access_key_id, &user.secret_access_key];
+        redact(text, &secrets)
     }
 }
 

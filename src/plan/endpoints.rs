@@ -39,6 +39,13 @@ impl DatabaseEndpoint {
     }
 }
 
+/// Keys of one user of an object store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserKeys {
+    pub access_key_id: Sensitive,
+    pub secret_access_key: Sensitive,
+}
+
 /// Where the bucket is and how to use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketEndpoint {
@@ -53,14 +60,18 @@ pub struct BucketEndpoint {
     pub ca: Option<String>,
     /// `namespace/name` of the Secret, for messages.
     pub secret: String,
+    /// Of a store that is the project's own: they give the keys above to a user who may use this bucket alone.
+    pub root: Option<UserKeys>,
 }
 
 impl BucketEndpoint {
     /// Changes when anything does that a request depends on.
     pub fn fingerprint(&self) -> Digest {
-        let Self { endpoint, region, bucket, access_key_id, secret_access_key, force_path_style, ca, secret } = self;
+        let Self { endpoint, region, bucket, access_key_id, secret_access_key, force_path_style, ca, secret, root } =
+            self;
         let keys = [access_key_id.expose(), secret_access_key.expose()];
-        Digest::of(&json!([endpoint, region, bucket, keys, force_path_style, ca, secret]))
+        let root = root.as_ref().map(|root| [root.access_key_id.expose(), root.secret_access_key.expose()]);
+        Digest::of(&json!([endpoint, region, bucket, keys, force_path_style, ca, secret, root]))
     }
 }
 
@@ -101,6 +112,7 @@ pub fn bucket(spec: &StorageSpec, secrets: &Secrets, namespace: &str) -> Result<
         force_path_style: spec.force_path_style.unwrap_or(true),
         ca: authority("spec.storage.caSecretRef", spec.ca_secret_ref.as_ref(), secrets, namespace)?,
         secret: format!("{namespace}/{}", secret.name),
+        root: None,
     })
 }
 

@@ -21,7 +21,7 @@ use crate::components::auth::AuthSettings;
 use crate::components::{self, COMPONENTS, Component, KONG, Workload, gateway};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
-pub use endpoints::{BucketEndpoint, DatabaseEndpoint};
+pub use endpoints::{BucketEndpoint, DatabaseEndpoint, UserKeys};
 use inputs::{Inputs, Provision, SecretReader, Secrets};
 use keys::{Credentials, Purpose};
 use names::ProjectName;
@@ -182,8 +182,9 @@ impl Plan {
     /// Every secret that the user gave, for those who must make sure that none is seen.
     pub fn secrets(&self) -> impl Iterator<Item = &Sensitive> {
         let given = [&self.database.password, &self.bucket.access_key_id, &self.bucket.secret_access_key];
+        let root = self.bucket.root.iter().flat_map(|root| [&root.access_key_id, &root.secret_access_key]);
         let login = self.studio.login.iter().map(|login| &login.password);
-        given.into_iter().chain(login).chain(self.auth.secret.values())
+        given.into_iter().chain(root).chain(login).chain(self.auth.secret.values())
     }
 }
 

@@ -193,6 +193,7 @@ pub async fn bucket(client: &Client, tenant: &DynamicObject, keys: &Keys, bucket
         force_path_style: true,
         ca: None,
         secret: MANAGER.to_owned(),
+        root: None,
     };
     match bucket::ensure(&endpoint).await {
         Ok(_) => true,

@@ -19,7 +19,8 @@ use minio::s3::segmented_bytes::SegmentedBytes;
 use minio::s3::types::S3Request;
 use supabase_operator::bucket;
 use supabase_operator::plan::BucketEndpoint;
-use supabase_operator::provider::objectstore::{BUCKET, StoreAdmin, UserKeys};
+use supabase_operator::plan::UserKeys;
+use supabase_operator::provider::objectstore::BUCKET;
 use supabase_operator::sensitive::Sensitive;
 use tempfile::TempDir;
 
@@ -64,12 +65,6 @@ impl Server {
         server
     }
 
-    pub fn admin(&self) -> StoreAdmin {
-        let UserKeys { access_key_id, secret_access_key } = self.root.clone();
-        let secret = "tenant/demo-object-store-keys".to_owned();
-        StoreAdmin { endpoint: self.endpoint.clone(), access_key_id, secret_access_key, secret }
-    }
-
     pub fn bucket(&self, user: &UserKeys, name: &str) -> BucketEndpoint {
         BucketEndpoint {
             endpoint: self.endpoint.clone(),
@@ -80,6 +75,7 @@ impl Server {
             force_path_style: true,
             ca: None,
             secret: "tenant/demo-object-store-keys".to_owned(),
+            root: None,
         }
     }
 

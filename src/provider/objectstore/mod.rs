@@ -19,7 +19,7 @@ use crate::kind::Kind;
 use crate::plan::inputs::{SecretReader, Secrets};
 use crate::plan::keys::Entropy;
 use crate::plan::names::{ObjectName, ProjectName};
-use crate::plan::{BucketEndpoint, Identity};
+use crate::plan::{BucketEndpoint, Identity, UserKeys};
 use crate::reason::{Problem, Reason};
 use crate::render::{Digest, Manifest};
 use crate::sensitive::Sensitive;
@@ -65,13 +65,6 @@ pub struct StorePlan {
     pub resources: ResourceRequirements,
 }
 
-/// Keys of one user of the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserKeys {
-    pub access_key_id: Sensitive,
-    pub secret_access_key: Sensitive,
-}
-
 /// All keys of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreKeys {
@@ -79,17 +72,6 @@ pub struct StoreKeys {
     pub root: UserKeys,
     /// May use the bucket: for Storage and the checks of the bucket.
     pub user: UserKeys,
-}
-
-/// Where the store is, and how to log in there as root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreAdmin {
-    /// URL of the S3 server.
-    pub endpoint: String,
-    pub access_key_id: Sensitive,
-    pub secret_access_key: Sensitive,
-    /// `namespace/name` of the Secret, for messages.
-    pub secret: String,
 }
 
 /// Names of a user's keys in the Secret.
@@ -261,6 +243,7 @@ fn endpoint(identity: &Identity, url: String, secrets: &Secrets) -> Result<Optio
         force_path_style: true,
         ca: None,
         secret,
+        root: Some(keys.root),
     }))
 }
 
@@ -353,17 +336,6 @@ impl StorePlan {
     /// The Tenant in messages.
     fn object(&self) -> String {
         format!("Tenant {}/{}", self.identity.namespace, self.name)
-    }
-
-    /// The root login, to [`grant`](crate::bucket::grant) the bucket to the user whose keys the endpoint carries.
-    pub fn admin(&self, keys: &StoreKeys) -> StoreAdmin {
-        let UserKeys { access_key_id, secret_access_key } = keys.root.clone();
-        let endpoint = match self.upstream {
-            Upstream::RustfsTenant => rustfs::url(&self.identity),
-            Upstream::MinioTenant | Upstream::Cluster => minio::url(&self.identity),
-        };
-        let secret = format!("{}/{}", self.identity.namespace, self.identity.name.object_store_keys());
-        StoreAdmin { endpoint, access_key_id, secret_access_key, secret }
     }
 
     fn endpoint(&self, url: String, secrets: &Secrets) -> Result<Option<BucketEndpoint>, Problem> {

@@ -46,10 +46,6 @@ pub fn configuration(root: &UserKeys) -> BTreeMap<String, String> {
     ])
 }
 
-pub fn url(name: &ObjectName, namespace: &str) -> String {
-    format!("http://{name}-io.{namespace}.svc:{PORT}")
-}
-
 pub fn spec(plan: &StorePlan) -> Value {
     let mut spec = json!({
         "credsSecret": {"name": plan.identity.name.object_store_configuration().as_str()},
