@@ -272,7 +272,6 @@ fn keys_that_a_shell_would_interpret_are_refused() {
 
 #[test]
 fn the_user_of_the_bucket_is_not_root() {
-    let plan = plan_of("{}", None).unwrap();
     let mut secrets = secrets();
     let root = keys().root.access_key_id;
     assert_ne!(root, keys().user.access_key_id);
