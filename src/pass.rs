@@ -361,7 +361,7 @@ impl<'a> Pass<'a> {
         self.context.cluster.write_status(self.identity, &new).await?;
         let told = !news.is_empty();
         for condition in news {
-            let kind = if condition.status == "True" { EventType::Normal } else { EventType::Warning };
+            let kind = if status::is_warning(condition) { EventType::Warning } else { EventType::Normal };
             let note = format!("{}: {}", condition.type_, condition.message);
             self.context.cluster.tell(self.identity, kind, &condition.reason, &condition.type_, note).await;
         }

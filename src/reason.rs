@@ -30,6 +30,7 @@ pub enum Reason {
     ProbingGateway,
     StorageStarting,
     Suspended,
+    Suspending,
     Waiting,
     // Something is wrong with what the user gave.
     BucketMissing,
@@ -104,6 +105,7 @@ impl Reason {
             Self::ProbingGateway => "ProbingGateway",
             Self::StorageStarting => "StorageStarting",
             Self::Suspended => "Suspended",
+            Self::Suspending => "Suspending",
             Self::Waiting => "Waiting",
             Self::BucketMissing => "BucketMissing",
             Self::BucketRefused => "BucketRefused",

@@ -50,6 +50,22 @@ fn the_schema_holds_no_defaults_and_no_formats_that_kubernetes_warns_of() {
     }
 }
 
+/// What is an object of another API's, users give or leave out.
+#[test]
+fn no_object_of_unknown_fields_is_required() {
+    fn check(path: &str, schema: &Value) {
+        let required: Vec<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            let unknown = field["x-kubernetes-preserve-unknown-fields"] == true;
+            assert!(!unknown || !required.contains(&name.as_str()), "{path}.{name} is required");
+            check(&format!("{path}.{name}"), field);
+        }
+    }
+    let crds: Vec<Value> = serde_saphyr::from_multiple(&offline::crds().unwrap()).unwrap();
+    check("", &crds[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
+}
+
 /// `kubectl explain` answers for every field of the spec.
 #[test]
 fn every_field_is_described() {

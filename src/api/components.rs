@@ -54,7 +54,7 @@ pub struct PodTemplate {
     pub annotations: BTreeMap<String, String>,
 
     /// Nodes and pods to run near to, or far from. Default: none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub affinity: Option<Value>,
 
@@ -86,7 +86,7 @@ pub struct PodTemplate {
 }
 
 /// An object whose fields are checked when it is used: spelled out wherever there is one, the schema of an affinity would
-/// be most of the CRD.
+/// be most of the CRD. It does not show that the field may be left out: `serde(default)` has to.
 pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }

@@ -141,7 +141,7 @@ pub struct DatabaseAffinity {
     pub node_selector: BTreeMap<String, String>,
 
     /// Rules about nodes beyond `nodeSelector`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub node_affinity: Option<Value>,
 

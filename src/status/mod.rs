@@ -21,7 +21,7 @@ use crate::reason::{ConditionType, Problem, Progress, Reason};
 use crate::sql::{Initialized, Inspection};
 use component::{component_statuses, is_failure, verdict as component};
 use dependencies::{dependencies, endpoints};
-pub use news::{is_ready, same, transitions};
+pub use news::{is_ready, is_warning, same, transitions};
 
 /// Everything that one pass found out.
 #[derive(Clone, Debug, Default)]
@@ -236,7 +236,7 @@ fn ready(findings: &Findings, steps: &[Verdict], components: &[Verdict]) -> Verd
     }
     match findings.suspension {
         Some(Suspension::Stopping) => {
-            return Verdict::new(type_, Some(false), Reason::Suspended, "the project is being suspended");
+            return Verdict::new(type_, Some(false), Reason::Suspending, "the project is being suspended");
         }
         Some(Suspension::Stopped) => {
             let message = "the project is suspended; set spec.suspend to false to wake it";
@@ -315,8 +315,10 @@ fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> P
     if findings.deleting {
         return Phase::Terminating;
     }
-    if findings.suspension.is_some() {
-        return Phase::Suspended;
+    match findings.suspension {
+        Some(Suspension::Stopping) => return Phase::Updating,
+        Some(Suspension::Stopped) => return Phase::Suspended,
+        None => {}
     }
     let complete = findings.all(Rollout::is_complete);
     if ready.holds == Some(true) {

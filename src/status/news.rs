@@ -18,6 +18,10 @@ pub fn transitions<'a>(old: &SupabaseProjectStatus, new: &'a SupabaseProjectStat
         let before = old.conditions.iter().find(|before| before.type_ == condition.type_);
         let was = before.map_or("Unknown", |before| before.status.as_str());
         let ready = condition.type_ == ConditionType::Ready.as_str();
+        if is_suspension(condition) {
+            // Once for the project: its components have nothing to add.
+            return ready && before.is_none_or(|before| before.reason != condition.reason);
+        }
         match condition.status.as_str() {
             "True" => was != "True" && (ready || before.is_some_and(is_problem)),
             "False" if was == "True" => true,
@@ -39,6 +43,15 @@ const SUMMARIES: [ConditionType; 5] = [
     ConditionType::SecretsReady,
 ];
 
+/// Whether a condition's news are for somebody to look after.
+pub fn is_warning(condition: &Condition) -> bool {
+    condition.status != "True" && !is_suspension(condition) && condition.reason != Reason::Deleting.as_str()
+}
+
+fn is_suspension(condition: &Condition) -> bool {
+    [Reason::Suspending, Reason::Suspended].iter().any(|reason| reason.as_str() == condition.reason)
+}
+
 /// Whether a False condition tells of something that will not pass by itself.
 fn is_problem(condition: &Condition) -> bool {
     if condition.status != "False" {
@@ -58,9 +71,8 @@ fn is_problem(condition: &Condition) -> bool {
         Reason::ComponentUnavailable,
         Reason::DatabaseStarting,
         Reason::StorageStarting,
-        Reason::Suspended,
     ];
-    passing.iter().all(|reason| reason.as_str() != condition.reason)
+    !is_suspension(condition) && passing.iter().all(|reason| reason.as_str() != condition.reason)
 }
 
 /// Whether two reports say the same. Transition times follow from the rest and are not compared.

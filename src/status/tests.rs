@@ -97,6 +97,21 @@ fn a_failure_is_the_message_even_behind_a_step_that_waits() {
 }
 
 #[test]
+fn suspension_is_told_once_a_step_and_is_no_warning() {
+    let running = first(&usable());
+    let at = |suspension| Findings { suspension: Some(suspension), ..usable() };
+    let stopping = report(&running, 1, &at(Suspension::Stopping), now());
+    assert_eq!(stopping.phase, Some(Phase::Updating));
+    let stopped = report(&stopping, 1, &at(Suspension::Stopped), now());
+    for (old, new, reason) in [(&running, &stopping, "Suspending"), (&stopping, &stopped, "Suspended")] {
+        let told = transitions(old, new);
+        let [ready] = told[..] else { panic!("{told:?}") };
+        assert_eq!((ready.type_.as_str(), ready.reason.as_str(), is_warning(ready)), ("Ready", reason, false));
+    }
+    assert_eq!(transitions(&stopped, &running).iter().filter(|condition| is_warning(condition)).count(), 0);
+}
+
+#[test]
 fn equal_findings_give_an_equal_status_later_too() {
     let before = first(&usable());
     let later = report(&before, 1, &usable(), now() + Duration::from_secs(3600));

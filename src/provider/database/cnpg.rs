@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
 use super::super::{Inputs, Lifecycle, Upstream, Wanted, live, quantity, retention};
+use super::observation::is_unborn;
 use super::{images, parameters};
 use crate::api::{DatabaseAffinity, ManagedDatabaseSpec, SslMode, VolumeSpec};
 use crate::kind::Kind;
@@ -105,9 +106,11 @@ fn invalid(message: String) -> Problem {
     Problem::new(Reason::SpecInvalid, message)
 }
 
-/// What the spec says, else what the Cluster has, else the default: a newer default must not change a database.
+/// What the spec says, else what the Cluster has, else the default: a newer default must not change a database. An image
+/// that never became one does not stay.
 fn image(spec: &ManagedDatabaseSpec, live: Option<&Value>) -> Result<String, Problem> {
-    let running = live.map(|live| live::text(live, "/spec/imageName")).filter(|image| !image.is_empty());
+    let born = live.filter(|live| !is_unborn(live));
+    let running = born.map(|live| live::text(live, "/spec/imageName")).filter(|image| !image.is_empty());
     let image = spec.image_name.as_deref().or(running).unwrap_or(images::DEFAULT);
     let Some(wanted) = images::major(image) else {
         return Err(invalid(format!(
@@ -130,9 +133,13 @@ fn owner(spec: &ManagedDatabaseSpec, image: &str, live: Option<&Value>) -> Resul
     match (given.or(known), running) {
         (Some(wanted), Some(running)) if wanted != running => {
             let [wanted, running] = [wanted, running].map(|(user, group)| format!("{user}:{group}"));
-            Err(invalid(format!(
-                "spec.database.managed.imageName: {image:?} runs as {wanted}, and the files of the database belong to {running}; name an image that runs as the latter"
-            )))
+            // CloudNativePG takes no other owner for a Cluster that is there.
+            let remedy = if live.is_some_and(is_unborn) {
+                format!("the Cluster was made for {running} and holds no data yet; delete it, and it is made again")
+            } else {
+                format!("the files of the database belong to {running}; name an image that runs as the latter")
+            };
+            Err(invalid(format!("spec.database.managed.imageName: {image:?} runs as {wanted}, and {remedy}")))
         }
         (Some(owner), _) | (None, Some(owner)) => Ok(owner),
         (None, None) => Err(invalid(format!(

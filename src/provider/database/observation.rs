@@ -132,12 +132,16 @@ fn unavailable(
     Doubt { live, patience, cause, waiting, failed: Reason::DatabaseFailed }.observation(remedy)
 }
 
+/// No bootstrap has ever succeeded: there are no data that could be lost.
+pub fn is_unborn(live: &Value) -> bool {
+    let phase = live::text(live, "/status/phase");
+    [BOOTSTRAPPING, UNRECOVERABLE].contains(&phase) && live::text(live, "/status/currentPrimary").is_empty()
+}
+
 /// A bootstrap keeps what its Job was made with: a corrected spec needs a new Job. Only while no bootstrap has ever
 /// succeeded, so there is nothing to lose.
 fn remedy(plan: &ClusterPlan, live: &Value, around: &Surroundings) -> Option<Remedy> {
-    let phase = live::text(live, "/status/phase");
-    let bootstrapping = [BOOTSTRAPPING, UNRECOVERABLE].contains(&phase);
-    if !bootstrapping || !live::text(live, "/status/currentPrimary").is_empty() {
+    if !is_unborn(live) {
         return None;
     }
     let name = format!("{}-1-initdb", plan.name);

@@ -331,6 +331,15 @@ fn an_edit_is_looked_behind_at_once() {
 }
 
 #[test]
+fn an_image_that_never_became_a_database_does_not_stay() {
+    let mut live = cluster(bootstrapping(), 100);
+    live["spec"]["imageName"] = json!("example.com/supabase/postgres:15.14.1.099");
+    assert_eq!(plan_of("{}", Some(&live)).unwrap().image, images::DEFAULT);
+    live["status"]["currentPrimary"] = json!("demo-db-1");
+    assert_eq!(plan_of("{}", Some(&live)).unwrap().image, "example.com/supabase/postgres:15.14.1.099");
+}
+
+#[test]
 fn what_the_spec_leaves_open_stays_as_it_is() {
     let live = json!({"spec": {
         "imageName": "example.com/own:16.4", "postgresUID": 999, "postgresGID": 998, "storage": {"size": "50Gi"},

@@ -199,7 +199,10 @@ impl Provider {
         let volumes = running(layout.volumes_per_server);
         let volumes = kept("volumesPerServer", spec.volumes_per_server, volumes, layout.default_volumes)?;
         (layout.check)(servers, volumes)?;
-        let image = live.map(|live| live::text(live, "/spec/image")).filter(|image| !image.is_empty());
+        // An image that never served does not stay.
+        let failed = |live: &&Value| live.pointer("/status/currentState").is_some() && !has_served(live);
+        let image = live.filter(|live| !failed(live)).map(|live| live::text(live, "/spec/image"));
+        let image = image.filter(|image| !image.is_empty());
         Ok(StorePlan {
             upstream: self.upstream(),
             name,
@@ -218,6 +221,11 @@ impl Provider {
             resources: spec.resources.clone().unwrap_or_else(|| resources("100m", "256Mi", "1Gi")),
         })
     }
+}
+
+/// MinIO's operator says so by the buckets, RustFS's by its state.
+fn has_served(live: &Value) -> bool {
+    live::flag(live, "/status/provisionedBuckets") || live::is_true(live, "Ready")
 }
 
 /// The root keys; `None` until they were made.
