@@ -1,7 +1,10 @@
 //! Databases and object stores that other operators run: the real CloudNativePG, and a stand-in of the MinIO operator
 //! with real MinIO servers.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
@@ -36,6 +39,27 @@ async fn upstream(stack: &Stack, kind: Upstream, name: &str) -> Option<DynamicOb
     api.get_opt(name).await.unwrap()
 }
 
+/// Component pods by uid with their restarts.
+async fn serving(stack: &Stack) -> Vec<(String, i32)> {
+    let api: Api<Pod> = Api::namespaced(Client::try_default().await.unwrap(), &stack.namespace);
+    let ours = ListParams::default().labels("supabase-operator.dev/project=orders,app.kubernetes.io/component");
+    let restarts = |pod: &Pod| {
+        let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+        containers.map(|container| container.restart_count).sum()
+    };
+    let mut pods: Vec<(String, i32)> =
+        api.list(&ours).await.unwrap().iter().map(|pod| (pod.uid().unwrap(), restarts(pod))).collect();
+    pods.sort();
+    pods
+}
+
+/// What the API server holds of what was asked upstream: any write, of whomever, changes it.
+async fn versions_upstream(stack: &Stack) -> Vec<Option<String>> {
+    let cluster = upstream(stack, Upstream::Cluster, "orders-db").await.unwrap();
+    let tenant = upstream(stack, Upstream::MinioTenant, "orders-minio").await.unwrap();
+    vec![cluster.resource_version(), tenant.resource_version()]
+}
+
 /// The whole life of one project. Its namespace enforces Pod Security `restricted`.
 #[tokio::test]
 async fn a_project_that_asks_for_nothing_is_run_suspended_woken_retained_and_deleted() {
@@ -48,11 +72,7 @@ async fn a_project_that_asks_for_nothing_is_run_suspended_woken_retained_and_del
     assert_eq!(claims.len(), 2, "{claims:?}");
 
     // The same three times: nothing is written upstream.
-    let generation = |object: Option<DynamicObject>| object.unwrap().metadata.generation;
-    let before = (
-        generation(upstream(&stack, Upstream::Cluster, "orders-db").await),
-        generation(upstream(&stack, Upstream::MinioTenant, "orders-minio").await),
-    );
+    let before = versions_upstream(&stack).await;
     for round in 0..3 {
         let mut spec = managed_spec();
         spec["meta"]["podTemplate"] = json!({"annotations": {"round": round.to_string()}});
@@ -64,11 +84,7 @@ async fn a_project_that_asks_for_nothing_is_run_suspended_woken_retained_and_del
         })
         .await;
     }
-    let after = (
-        generation(upstream(&stack, Upstream::Cluster, "orders-db").await),
-        generation(upstream(&stack, Upstream::MinioTenant, "orders-minio").await),
-    );
-    assert_eq!(before, after);
+    assert_eq!(before, versions_upstream(&stack).await);
 
     let mut asleep = managed_spec();
     asleep["suspend"] = json!(true);
@@ -119,6 +135,162 @@ async fn a_wrong_image_is_named_and_the_right_one_heals_it() {
     .await;
     stack.project(&managed_spec());
     stack.wait_for("Ready", "True").await;
+
+    // The same of the store: its servers are replaced once it is right again.
+    let mut spec = managed_spec();
+    spec["storage"]["managed"]["image"] = json!("example.com/minio/minio:nowhere");
+    stack.project(&spec);
+    eventually(Duration::from_secs(150), "the image of the store is named", || async {
+        let condition = stack.condition("S3Connected").await?;
+        let text = format!("{} {}", condition.message, stack.condition("Degraded").await?.message);
+        (text.contains("nowhere") && text.contains("spec.storage.managed.image")).then_some(())
+    })
+    .await;
+    spec["storage"]["managed"]["image"] = json!("quay.io/minio/minio:RELEASE.2025-04-08T15-41-24Z");
+    stack.project(&spec);
+    eventually(Duration::from_secs(120), "nothing is left of it", || async {
+        let degraded = stack.condition("Degraded").await?;
+        (degraded.status == "False" && stack.condition("Ready").await?.status == "True").then_some(())
+    })
+    .await;
+    stack.remove().await;
+}
+
+/// Three instances; the primary's pod is killed while a client writes.
+#[tokio::test]
+async fn a_failover_degrades_restarts_nothing_and_heals() {
+    let stack = Stack::new("managed-failover").await;
+    let mut spec = managed_spec();
+    spec["database"]["managed"]["instances"] = json!(3);
+    stack.project(&spec);
+    stack.wait_for("Ready", "True").await;
+    eventually(Duration::from_secs(240), "three instances", || async {
+        stack.condition("Degraded").await.filter(|degraded| degraded.status == "False")
+    })
+    .await;
+    sql(&stack, "CREATE TABLE public.writes (id int); GRANT INSERT ON public.writes TO service_role");
+    let serving_before = serving(&stack).await;
+    let (url, key) =
+        (format!("{}/rest/v1/writes", stack.gateway()), stack.key("orders-service-keys", "secret-key").await);
+    let written = Arc::new(AtomicU32::new(0));
+    let writer = tokio::spawn({
+        let written = written.clone();
+        async move {
+            let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+            loop {
+                let insert = client.post(&url).header("apikey", &key).header("content-type", "application/json");
+                let answer = insert.body(r#"{"id": 1}"#).send().await;
+                if answer.is_ok_and(|answer| answer.status() == 201) {
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    });
+    eventually(Duration::from_secs(30), "rows are written", || async {
+        (written.load(Ordering::Relaxed) > 10).then_some(())
+    })
+    .await;
+
+    let primary =
+        kubectl(&["-n", &stack.namespace, "get", "cluster", "orders-db", "-o", "jsonpath={.status.currentPrimary}"]);
+    let killed = Instant::now();
+    kubectl(&["-n", &stack.namespace, "delete", "pod", &primary, "--grace-period=0", "--force"]);
+    let mut seen = BTreeSet::new();
+    loop {
+        let status = stack.projects().get("orders").await.unwrap().status.unwrap();
+        let is = |type_: &str| status.conditions.iter().any(|known| known.type_ == type_ && known.status == "True");
+        let phase = format!("{:?}", status.phase.unwrap());
+        assert!(!phase.contains("Failed"), "a failover is no failure: {status:?}");
+        if seen.insert((phase, is("Ready"), is("Degraded"))) {
+            println!(
+                "[{:5.1} s] {:?} {}",
+                killed.elapsed().as_secs_f32(),
+                seen.last(),
+                status.message.unwrap_or_default()
+            );
+        }
+        let degraded = seen.iter().any(|(_, _, degraded)| *degraded);
+        if degraded && is("Ready") && !is("Degraded") {
+            break;
+        }
+        assert!(killed.elapsed() < Duration::from_secs(240), "not healed: {seen:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let healed = written.load(Ordering::Relaxed);
+    eventually(Duration::from_secs(30), "rows are written again", || async {
+        (written.load(Ordering::Relaxed) > healed + 10).then_some(())
+    })
+    .await;
+    writer.abort();
+    let rows: u32 = sql(&stack, "SELECT count(*) FROM public.writes").trim().parse().unwrap();
+    assert!(rows >= written.load(Ordering::Relaxed), "no answered write is lost");
+    assert_eq!(serving_before, serving(&stack).await, "no component was restarted");
+    stack.remove().await;
+}
+
+/// Their operator is away while the spec changes, and comes back.
+#[tokio::test]
+async fn a_change_waits_for_an_operator_that_is_away() {
+    let scale = |replicas: &str| {
+        let size = format!("--replicas={replicas}");
+        kubectl(&["-n", "cnpg-system", "scale", "deployment/cnpg-controller-manager", &size]);
+    };
+    let stack = Stack::new("managed-away").await;
+    stack.project(&managed_spec());
+    stack.wait_for("Ready", "True").await;
+    scale("0");
+    kubectl(&["-n", "cnpg-system", "wait", "--for=delete", "pod", "--all", "--timeout=60s"]);
+    let mut spec = managed_spec();
+    spec["database"]["managed"]["parameters"] = json!({"work_mem": "8MB"});
+    stack.project(&spec);
+    let message = stack.wait_for_reason("Degraded", "ProviderUnavailable", &["webhook"]).await;
+    println!("{message}");
+    assert_eq!(stack.condition("Ready").await.unwrap().status, "True", "what runs goes on");
+    scale("1");
+    eventually(Duration::from_secs(120), "the change arrives", || async {
+        (sql(&stack, "SHOW work_mem").trim() == "8MB").then_some(())
+    })
+    .await;
+    eventually(Duration::from_secs(120), "nothing is left of it", || async {
+        stack.condition("Degraded").await.filter(|degraded| degraded.status == "False")
+    })
+    .await;
+    stack.remove().await;
+}
+
+/// A kind that the API server does not serve, then does, then does not.
+#[tokio::test]
+async fn an_operator_that_is_not_installed_is_named_and_its_installation_is_noticed() {
+    let crd = |verb: &str| {
+        run(
+            &[
+                "kubectl",
+                verb,
+                "--wait=true",
+                "-f",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/vendor-crds/rustfs.com_tenants.yaml"),
+            ],
+            None,
+        )
+    };
+    let stack = Stack::new("managed-absent").await;
+    let mut spec = managed_spec();
+    spec["storage"]["managed"] = json!({"provider": "rustfs"});
+    stack.project(&spec);
+    let missing = ["tenants.rustfs.com", "install the RustFS operator"];
+    println!("{}", stack.wait_for_reason("S3Connected", "ProviderMissing", &missing).await);
+    assert!(crd("create").status.success());
+    eventually(Duration::from_secs(90), "the Tenant is asked for", || async {
+        upstream(&stack, Upstream::RustfsTenant, "orders-rustfs").await
+    })
+    .await;
+    println!("{}", stack.wait_for_reason("S3Connected", "StorageStarting", &["orders-rustfs"]).await);
+    assert!(crd("delete").status.success());
+    eventually(Duration::from_secs(90), "its removal is noticed", || async {
+        stack.condition("S3Connected").await.filter(|condition| condition.reason == "ProviderMissing")
+    })
+    .await;
     stack.remove().await;
 }
 
