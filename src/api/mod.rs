@@ -15,7 +15,7 @@ pub use components::{
     ComponentSpec, ConfigMapRef, FunctionSpec, FunctionsSpec, FunctionsVolume, GatewaySpec, GatewayType, PodTemplate,
     PoolerSpec, PostgrestSpec, RealtimeSpec, StorageApiSpec, StudioSpec, WorkloadSpec,
 };
-pub use database::{CaSecretRef, DatabaseSpec, SecretRef, SslMode};
+pub use database::{CaSecretRef, DatabaseSpec, Privileges, SecretRef, SslMode};
 pub use project::{SupabaseProject, SupabaseProjectSpec};
 pub use status::{
     ComponentPhase, ComponentStatus, Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase,

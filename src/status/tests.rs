@@ -17,7 +17,7 @@ fn usable() -> Findings {
         postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Latency(Duration::from_millis(4)) }),
         s3: Progress::Done(Checked { latency: Latency(Duration::from_millis(9)) }),
         keys: Progress::Done(KeysStatus { signing_key_id: "kid".into(), created_at: None }),
-        database: Progress::Done(Initialized { incarnation: "one".into() }),
+        database: Progress::Done(Initialized { incarnation: "one".into(), limits: Vec::new() }),
         objects: Progress::Done(()),
         rollouts: testing::plan().workloads.into_keys().map(|component| (component, complete())).collect(),
         usable: Progress::Done(()),

@@ -1,0 +1,43 @@
+SELECT json_build_object(
+  'recovering', pg_is_in_recovery(),
+  'readOnly', current_setting('default_transaction_read_only') = 'on',
+  'tls', coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
+  'searchPath', current_setting('search_path'),
+  'backend', pg_backend_pid(),
+  'user', (SELECT json_build_object('name', rolname, 'superuser', rolsuper, 'createRole', rolcreaterole,
+      'bypassRls', rolbypassrls, 'replication', rolreplication,
+      'ownsDatabase', (SELECT pg_has_role(r.oid, datdba, 'USAGE') FROM pg_database WHERE datname = current_database()),
+      'createsSchemas', has_database_privilege(current_database(), 'CREATE'),
+      'memberOf', (SELECT coalesce(json_agg(g.rolname ORDER BY g.rolname), '[]') FROM pg_roles g
+                   WHERE g.oid <> r.oid AND NOT r.rolsuper AND pg_has_role(r.oid, g.oid, 'MEMBER')),
+      'grantsLogParameter', has_parameter_privilege('log_min_messages', 'SET WITH GRANT OPTION'))
+    FROM pg_roles r WHERE rolname = current_user),
+  'settings', (SELECT json_object_agg(name, setting) FROM pg_settings
+    WHERE name IN ('wal_level', 'rds.logical_replication', 'max_connections', 'max_replication_slots',
+                   'shared_preload_libraries', 'output_plugin_libraries')),
+  'slotsFree', current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots) >= 2,
+  'extensions', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM pg_available_extensions),
+  'roles', (SELECT json_object_agg(rolname, json_build_object('login', rolcanlogin, 'inherit', rolinherit,
+      'superuser', rolsuper, 'createRole', rolcreaterole, 'bypassRls', rolbypassrls OR rolsuper,
+      'replication', rolreplication OR rolsuper
+        OR coalesce((SELECT pg_has_role(r.oid, g.oid, 'MEMBER') FROM pg_roles g WHERE g.rolname = 'rds_replication'), false),
+      'administered', pg_has_role(oid, 'MEMBER WITH ADMIN OPTION'),
+      'setsLogParameter', has_parameter_privilege(oid, 'log_min_messages', 'SET'),
+      'comment', shobj_description(oid, 'pg_authid')))
+    FROM pg_roles r WHERE rolname = ANY ($1)),
+  'schemas', (SELECT json_object_agg(nspname, json_build_object('owner', pg_get_userbyid(nspowner),
+      'ours', pg_has_role(nspowner, 'USAGE'),
+      'trusted', nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+        OR (SELECT rolsuper FROM pg_roles WHERE oid = nspowner)
+        OR nspowner = (SELECT datdba FROM pg_database WHERE datname = current_database())))
+    FROM pg_namespace WHERE nspname = ANY ($2)),
+  'foreignAuthFunctions', (SELECT coalesce(json_agg(p.oid::regprocedure::text ORDER BY p.oid::regprocedure::text), '[]')
+    FROM pg_proc p WHERE p.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'auth')
+      AND p.proname IN ('uid', 'role', 'email', 'jwt') AND p.pronargs = 0
+      AND pg_get_userbyid(p.proowner) <> 'supabase_auth_admin'),
+  'schemaReload', EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgrst_ddl_watch'),
+  'pooler', to_regprocedure('pgbouncer.get_auth(text)') IS NOT NULL,
+  'publication', EXISTS (SELECT FROM pg_publication WHERE pubname = 'supabase_realtime'),
+  'ledger', coalesce((SELECT has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE')
+    FROM pg_class c WHERE c.oid = to_regclass('supabase_operator.steps')), false)
+)::text
