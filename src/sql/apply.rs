@@ -42,7 +42,9 @@ pub async fn apply(
         let done = match step.scope {
             Scope::Database => {
                 applied.get(step.id) == Some(&step.digest.to_hex()) || {
-                    apply_to_database(connection, step).await.map_err(|error| step_failed(step.id, &error, endpoint))?;
+                    apply_to_database(connection, step)
+                        .await
+                        .map_err(|error| step_failed(step.id, &error, endpoint))?;
                     false
                 }
             }

@@ -10,6 +10,9 @@ use crate::api::SslMode;
 use crate::plan::DatabaseEndpoint;
 use crate::reason::{Problem, Reason};
 
+/// Of a connection: what a server does before it has one has no limit of its own.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(8);
+
 /// The answer within a time, or a problem that says that there was none.
 pub async fn bounded<T>(
     limit: Duration,
@@ -57,5 +60,6 @@ pub async fn connect(endpoint: &DatabaseEndpoint) -> Result<PgConnection, Proble
     if let (Some(ca), true) = (&endpoint.ca, endpoint.ssl_mode.verifies()) {
         options = options.ssl_root_cert_from_pem(ca.clone().into_bytes());
     }
-    PgConnection::connect_with(&options).await.map_err(|error| explain(&error, endpoint))
+    let connect = async { PgConnection::connect_with(&options).await.map_err(|error| explain(&error, endpoint)) };
+    bounded(CONNECT_LIMIT, endpoint, connect).await
 }

@@ -13,7 +13,6 @@ use super::layout::{OWNED_SCHEMAS, SHARED_SCHEMAS};
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     /// As in `SHOW server_version`.
-    #[serde(skip)]
     pub version: String,
     /// As in `SHOW server_version_num`.
     #[serde(skip)]
@@ -28,11 +27,11 @@ pub struct Facts {
     pub read_only: bool,
     pub tls: bool,
     pub user: User,
-    /// Settings of the server by name, those of [`SETTINGS`] that it knows.
+    /// Settings of the server by name, those that Realtime depends on and the server knows.
     pub settings: BTreeMap<String, String>,
     /// Whether Realtime finds two free replication slots.
     pub slots_free: bool,
-    /// Names of the extensions that can be installed.
+    /// Those of [`EXTENSIONS`] that can be installed.
     pub extensions: Vec<String>,
     /// Of Supabase's roles those that exist.
     #[serde(deserialize_with = "or_empty")]
@@ -140,18 +139,43 @@ impl Facts {
     }
 }
 
+/// Extensions that users of Supabase know.
+pub const EXTENSIONS: &[&str] = &[
+    "http",
+    "pg_cron",
+    "pg_graphql",
+    "pg_jsonschema",
+    "pg_net",
+    "pg_stat_statements",
+    "pg_trgm",
+    "pgaudit",
+    "pgcrypto",
+    "pgmq",
+    "postgis",
+    "supabase_vault",
+    "uuid-ossp",
+    "vector",
+];
+
 /// Looks at the server and the database through this connection.
 pub async fn see(connection: &mut PgConnection) -> Result<Facts, sqlx::Error> {
     let roles: Vec<&str> = Role::ALL.iter().map(|role| role.name()).chain(["postgres"]).collect();
     let schemas = OWNED_SCHEMAS.iter().map(|(name, _)| *name).chain(SHARED_SCHEMAS.iter().copied());
     let schemas: Vec<&str> = schemas.chain(["supabase_operator", "public"]).collect();
-    let text: String =
-        sqlx::query_scalar(include_str!("facts.sql")).bind(roles).bind(schemas).fetch_one(&mut *connection).await?;
+    let text: String = sqlx::query_scalar(include_str!("facts.sql"))
+        .bind(roles)
+        .bind(schemas)
+        .bind(EXTENSIONS)
+        .fetch_one(&mut *connection)
+        .await?;
     let mut facts: Facts = serde_json::from_str(&text).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    facts.version = sqlx::query_scalar("SHOW server_version").fetch_one(&mut *connection).await?;
     facts.number = connection.server_version_num().unwrap_or_default();
     if facts.user.superuser {
-        facts.wal2json = Some(sqlx::raw_sql("LOAD 'wal2json'").execute(connection).await.is_ok());
+        facts.wal2json = match sqlx::raw_sql("LOAD 'wal2json'").execute(connection).await {
+            Ok(_) => Some(true),
+            Err(sqlx::Error::Database(_)) => Some(false),
+            Err(error) => return Err(error),
+        };
     }
     Ok(facts)
 }

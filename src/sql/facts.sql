@@ -1,4 +1,5 @@
 SELECT json_build_object(
+  'version', current_setting('server_version'),
   'recovering', pg_is_in_recovery(),
   'readOnly', current_setting('default_transaction_read_only') = 'on',
   'tls', coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
@@ -16,7 +17,8 @@ SELECT json_build_object(
     WHERE name IN ('wal_level', 'rds.logical_replication', 'max_connections', 'max_replication_slots',
                    'shared_preload_libraries', 'output_plugin_libraries')),
   'slotsFree', current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots) >= 2,
-  'extensions', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM pg_available_extensions),
+  'extensions', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM pg_available_extensions
+    WHERE name = ANY ($3)),
   'roles', (SELECT json_object_agg(rolname, json_build_object('login', rolcanlogin, 'inherit', rolinherit,
       'superuser', rolsuper, 'createRole', rolcreaterole, 'bypassRls', rolbypassrls OR rolsuper,
       'replication', rolreplication OR rolsuper

@@ -142,13 +142,16 @@ fn server(facts: &Facts, endpoint: &DatabaseEndpoint) -> Vec<Finding> {
 fn claimed(facts: &Facts, endpoint: &DatabaseEndpoint, owner: &str) -> Option<Finding> {
     let DatabaseEndpoint { host, port, .. } = endpoint;
     let comment = facts.role(Role::Authenticator).and_then(|role| role.comment.as_deref()).unwrap_or_default();
-    let existing: Vec<&str> = Role::LOGINS.iter().map(|role| role.name()).filter(|name| facts.roles.contains_key(*name)).collect();
+    let existing: Vec<&str> =
+        Role::LOGINS.iter().map(|role| role.name()).filter(|name| facts.roles.contains_key(*name)).collect();
     let consent = Claim::new(owner).statement();
     let (what, remedy) = match Claim::parse(comment) {
         Some(claim) if claim.owner == owner => return None,
         None if existing.is_empty() => return None,
         Some(Claim { owner: other, .. }) => (
-            format!("the roles of {host}:{port} are used by SupabaseProject {other}, and roles belong to a whole server"),
+            format!(
+                "the roles of {host}:{port} are used by SupabaseProject {other}, and roles belong to a whole server"
+            ),
             format!("give this project a server of its own, or, if that project is gone, hand them over: {consent}"),
         ),
         None => (
@@ -189,7 +192,9 @@ fn managed_service(facts: &Facts, endpoint: &DatabaseEndpoint) -> Vec<Finding> {
     }
     if !user.superuser && !user.owns_database {
         refuse(
-            format!("database {database:?} of {host}:{port} does not belong to user {username:?}, who could not let the services in"),
+            format!(
+                "database {database:?} of {host}:{port} does not belong to user {username:?}, who could not let the services in"
+            ),
             format!("as its owner: ALTER DATABASE \"{database}\" OWNER TO \"{username}\"; {prepared}"),
         );
     }
@@ -204,13 +209,17 @@ fn managed_service(facts: &Facts, endpoint: &DatabaseEndpoint) -> Vec<Finding> {
     let schemas: Vec<&str> = facts
         .schemas
         .iter()
-        .filter(|(name, schema)| !schema.ours && *name != "public" && !user.superuser && is_foreign_owner(facts, &schema.owner))
+        .filter(|(name, schema)| {
+            !schema.ours && *name != "public" && !user.superuser && is_foreign_owner(facts, &schema.owner)
+        })
         .map(|(name, _)| name.as_str())
         .collect();
     if !schemas.is_empty() {
         refuse(
             format!("schemas of {host}:{port}/{database} do not belong to user {username:?} ({})", schemas.join(", ")),
-            format!("as an administrator: ALTER SCHEMA … OWNER TO \"{username}\" for each; {prepared} (Secret {secret})"),
+            format!(
+                "as an administrator: ALTER SCHEMA … OWNER TO \"{username}\" for each; {prepared} (Secret {secret})"
+            ),
         );
     }
     findings
@@ -228,11 +237,14 @@ fn prepared(facts: &Facts, endpoint: &DatabaseEndpoint) -> Vec<Finding> {
     let DatabaseEndpoint { host, port, database, username, .. } = endpoint;
     let remedy = "let an administrator run what \"supabase-operator sql\" prints for this project";
     if !facts.is_laid_out() || !facts.publication {
-        let what = format!("{host}:{port}/{database} lacks roles or schemas of Supabase, and user {username:?} only verifies");
+        let what =
+            format!("{host}:{port}/{database} lacks roles or schemas of Supabase, and user {username:?} only verifies");
         return vec![Finding::unprepared(what, remedy)];
     }
     if !facts.ledger {
-        let what = format!("user {username:?} cannot read and write table supabase_operator.steps of {host}:{port}/{database}");
+        let what = format!(
+            "user {username:?} cannot read and write table supabase_operator.steps of {host}:{port}/{database}"
+        );
         return vec![Finding::unprepared(what, remedy)];
     }
     Vec::new()
@@ -245,7 +257,10 @@ fn foreign(facts: &Facts) -> Vec<Finding> {
         // Its owner could have an administrator's connection run code.
         findings.push(Finding::refused(
             Reason::DatabasePrivilegeMissing,
-            format!("schema supabase_operator, in which the operator remembers what it did, belongs to {:?}", schema.owner),
+            format!(
+                "schema supabase_operator, in which the operator remembers what it did, belongs to {:?}",
+                schema.owner
+            ),
             "rename it, or give it to the owner of the database",
         ));
     }
@@ -264,7 +279,10 @@ fn foreign(facts: &Facts) -> Vec<Finding> {
         .collect();
     if !powerful.is_empty() {
         findings.push(Finding::notice(
-            format!("roles of services exist with more than these need: {} (SUPERUSER or CREATEROLE)", powerful.join(", ")),
+            format!(
+                "roles of services exist with more than these need: {} (SUPERUSER or CREATEROLE)",
+                powerful.join(", ")
+            ),
             "ALTER ROLE … NOSUPERUSER NOCREATEROLE for each, if nothing else needs it",
         ));
     }

@@ -30,7 +30,7 @@ use crate::checks::Latency;
 use crate::plan::DatabaseEndpoint;
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
-use connect::{bounded, connect};
+use connect::{CONNECT_LIMIT, bounded, connect};
 pub use facts::{Facts, SeenRole, SeenSchema, User};
 pub use findings::{Feature, Finding, Severity};
 pub use memory::{Initialized, recall, remember};
@@ -40,7 +40,7 @@ pub use role::{Attributes, Role};
 pub use script::script;
 pub use steps::{PROBE_FUNCTION, PROBE_SCHEMA};
 
-const INSPECT_LIMIT: Duration = Duration::from_secs(8);
+const INSPECT_LIMIT: Duration = CONNECT_LIMIT;
 /// Of a whole initialisation: its transactions take a second on a local server.
 const INITIALIZE_LIMIT: Duration = Duration::from_secs(120);
 
@@ -173,10 +173,6 @@ async fn initialize_through(
         return Err(problem);
     }
     if inspection.profile == Profile::Prepared {
-        let lacks = verify::lacks(connection, endpoint).await?;
-        if let Some(problem) = findings::problem(&lacks, Severity::Unprepared) {
-            return Err(problem);
-        }
         verify::passwords(endpoint, owner, passwords).await?;
     } else {
         apply::apply(connection, endpoint, owner, &steps::steps(inspection.profile, passwords)).await?;
@@ -206,7 +202,11 @@ async fn look_through(
     let latency = Latency(started.elapsed());
     facts.pooled = facts.lost_its_settings() || shares_its_session(&facts, endpoint).await;
     let profile = Profile::choose(endpoint.privileges, &facts);
-    let findings = findings::findings(&facts, endpoint, owner, profile);
+    let mut findings = findings::findings(&facts, endpoint, owner, profile);
+    if profile == Profile::Prepared && facts.is_laid_out() {
+        findings.extend(verify::lacks(connection, endpoint).await?);
+        findings.sort_by_key(|finding| finding.severity);
+    }
     Ok(Inspection { version: facts.version.clone(), latency, profile, facts, findings })
 }
 

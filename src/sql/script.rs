@@ -55,8 +55,7 @@ fn head(profile: Profile, owner: &str) -> String {
         Profile::Superuser | Profile::Prepared => "a superuser",
         Profile::ManagedService => "the owner of the database, who may create roles",
     };
-    let variables: String =
-        Role::LOGINS.iter().map(|role| format!("--   {}\n", role.name())).collect();
+    let variables: String = Role::LOGINS.iter().map(|role| format!("--   {}\n", role.name())).collect();
     let secret = format!("{owner}-database-roles");
     let mut sql = format!(
         "\
@@ -97,7 +96,10 @@ fn refuse_others(owner: &str) -> String {
 }
 
 fn passwords() -> String {
-    Role::LOGINS.iter().map(|role| format!("ALTER ROLE {} PASSWORD :'{}';\n", identifier(role.name()), role.name())).collect()
+    Role::LOGINS
+        .iter()
+        .map(|role| format!("ALTER ROLE {} PASSWORD :'{}';\n", identifier(role.name()), role.name()))
+        .collect()
 }
 
 #[cfg(test)]

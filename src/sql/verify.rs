@@ -91,5 +91,8 @@ fn question() -> String {
         "to_regprocedure('graphql_public.operator_ready()') IS NOT NULL".to_owned(),
     ));
     let rows: Vec<String> = demands.iter().map(|(what, is)| format!("({}, {is})", literal(what))).collect();
-    format!("SELECT what FROM (VALUES {}) AS demand(what, holds) WHERE holds IS NOT TRUE ORDER BY what", rows.join(", "))
+    format!(
+        "SELECT what FROM (VALUES {}) AS demand(what, holds) WHERE holds IS NOT TRUE ORDER BY what",
+        rows.join(", ")
+    )
 }

@@ -13,7 +13,7 @@ BEGIN
     $f$;
     COMMENT ON FUNCTION pgbouncer.get_auth(text) IS 'supabase-operator';
     REVOKE ALL ON FUNCTION pgbouncer.get_auth(text) FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO pgbouncer;
   END IF;
 END $$;
 GRANT USAGE ON SCHEMA pgbouncer TO pgbouncer;
-GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(text) TO pgbouncer;
