@@ -14,7 +14,7 @@ fn complete() -> Rollout {
 fn usable() -> Findings {
     Findings {
         plan: Some(testing::plan()),
-        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Latency(Duration::from_millis(4)) }),
+        postgresql: Progress::Done(testing::inspection()),
         s3: Progress::Done(Checked { latency: Latency(Duration::from_millis(9)) }),
         keys: Progress::Done(KeysStatus { signing_key_id: "kid".into(), created_at: None }),
         database: Progress::Done(Initialized { incarnation: "one".into(), limits: Vec::new() }),
@@ -106,7 +106,7 @@ fn equal_findings_give_an_equal_status_later_too() {
 fn a_measured_latency_is_no_news() {
     let before = first(&usable());
     let slower = Findings {
-        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Latency(Duration::from_secs(1)) }),
+        postgresql: Progress::Done(Inspection { latency: Latency(Duration::from_secs(1)), ..testing::inspection() }),
         ..usable()
     };
     assert!(same(&before, &report(&before, 1, &slower, now())));
