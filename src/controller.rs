@@ -111,7 +111,9 @@ impl Context {
         let key = identity.key();
         self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         self.cluster.stores.forget_project(&key);
-        self.cluster.secrets.forget(&key.namespace, &inputs::references(&identity.name, &project.spec).secrets);
+        let references = inputs::references(&identity.name, &project.spec);
+        self.cluster.secrets.forget(&key.namespace, &references.secrets);
+        self.cluster.config_maps.forget(&key.namespace, &references.config_maps);
     }
 }
 

@@ -162,13 +162,9 @@ fn section<'a>(text: &mut String, title: &str, findings: impl Iterator<Item = &'
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
     use super::*;
-    use crate::checks::Latency;
     use crate::reason::Reason;
-    use crate::sql::{Facts, Feature};
+    use crate::sql::Feature;
     use crate::testing;
 
     #[test]
@@ -180,16 +176,10 @@ mod tests {
             what: what.to_owned(),
             remedy: format!("mend {what}"),
         };
-        let inspection = Inspection {
-            version: "17.2".to_owned(),
-            latency: Latency(Duration::ZERO),
-            profile: Profile::ManagedService,
-            facts: Facts {
-                settings: BTreeMap::from([("wal_level".to_owned(), "replica".to_owned())]),
-                ..Facts::default()
-            },
-            findings: vec![finding(Severity::Refused, "this"), finding(Severity::Limited, "that")],
-        };
+        let mut inspection = testing::inspection();
+        inspection.profile = Profile::ManagedService;
+        inspection.facts.settings.insert("wal_level".to_owned(), "replica".to_owned());
+        inspection.findings = vec![finding(Severity::Refused, "this"), finding(Severity::Limited, "that")];
         let endpoint = testing::plan().database;
         let text = report(&inspection, &endpoint);
         for words in ["PostgreSQL 17.2", "ManagedService", "wal_level = replica", "- this\n    mend this", "- that"] {

@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::api::{self, SupabaseProject};
 use crate::plan::inputs::{self, Inputs, SecretData, Secrets};
-use crate::plan::keys::{self, MintError};
+use crate::plan::keys::{self, Credentials, MintError};
 use crate::plan::releases::Catalogue;
-use crate::plan::{self, Identity};
+use crate::plan::{self, Identity, Plan};
 use crate::reason::Problem;
-use crate::render::{self, RenderError};
+use crate::render::{self, Manifest, RenderError};
 use crate::sensitive::Sensitive;
 
 #[derive(Debug, thiserror::Error)]
@@ -100,11 +100,29 @@ impl Documents {
     }
 }
 
-/// Every object of one project. `given` are Secrets whose content is known; placeholders stand for the others.
+/// What a project becomes, and what it was made of.
+#[derive(Debug)]
+pub struct Rendered {
+    pub plan: Plan,
+    pub credentials: Credentials,
+    /// In apply order.
+    pub manifests: Vec<Manifest>,
+}
+
+/// Every object of one project as YAML documents. `given` are Secrets whose content is known; placeholders stand for the
+/// others.
 ///
 /// # Errors
 /// The project cannot be planned.
 pub fn objects(project: &SupabaseProject, given: &[Secret]) -> Result<String, OfflineError> {
+    rendered(project, given)?.manifests.iter().map(|manifest| document(&manifest.body)).collect()
+}
+
+/// As [`objects`], before it is text.
+///
+/// # Errors
+/// The project cannot be planned.
+pub fn rendered(project: &SupabaseProject, given: &[Secret]) -> Result<Rendered, OfflineError> {
     let mut project = project.clone();
     project.metadata.namespace.get_or_insert_with(|| "default".to_owned());
     project.metadata.uid.get_or_insert_with(|| "00000000-0000-0000-0000-000000000000".to_owned());
@@ -128,7 +146,8 @@ pub fn objects(project: &SupabaseProject, given: &[Secret]) -> Result<String, Of
     let credentials = plan::credentials(&identity, &inputs.secrets)
         .map_err(OfflineError::Problem)?
         .ok_or_else(|| OfflineError::Write("placeholder keys are incomplete".to_owned()))?;
-    render::render(&plan, &credentials, "placeholder")?.iter().map(|manifest| document(&manifest.body)).collect()
+    let manifests = render::render(&plan, &credentials, "placeholder")?;
+    Ok(Rendered { plan, credentials, manifests })
 }
 
 fn data_of(secret: &Secret) -> SecretData {

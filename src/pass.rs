@@ -42,10 +42,10 @@ pub struct Pass<'a> {
     again: Option<Duration>,
 }
 
-/// Between two writes of a status that only tells of progress, doubled from one to the next. What breaks or becomes ready
-/// is written at once.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
-const LONGEST_PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
+/// Between two writes of a status that only tells of progress, three times as long from one to the next. What breaks or
+/// becomes ready is written at once.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(4);
+const LONGEST_PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
 /// For what no watch tells: a foreign object in our way may be gone.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -291,7 +291,7 @@ impl<'a> Pass<'a> {
             let note = format!("{}: {}", condition.type_, condition.message);
             self.context.cluster.tell(self.identity, kind, &condition.reason, &condition.type_, note).await;
         }
-        let last = remembered.status.as_ref().filter(|_| !told).map(|written| written.interval * 2);
+        let last = remembered.status.as_ref().filter(|_| !told).map(|written| written.interval * 3);
         let interval = last.unwrap_or(PROGRESS_INTERVAL).min(LONGEST_PROGRESS_INTERVAL);
         remembered.status = Some(Written { status: new, at: Instant::now(), interval });
         Ok(())

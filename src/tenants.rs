@@ -1,7 +1,7 @@
 //! Tenants of Realtime and of the pooler: both keep connection settings and keys of a project in tables of their own, and
 //! are told of them through their API. One place tells them, and only what is new: each telling drops connections.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -51,7 +51,8 @@ pub async fn ensure(client: &Client, database: &DatabaseEndpoint, tenant: &Tenan
     let wanted = tenant.fingerprint();
     let told = sql::recall(database, &tenant.memory()).await?;
     // Secrets cannot be read back: what was said is remembered where the service keeps it, in the database.
-    if told == Some(wanted) && send(client, tenant, Method::GET).await? == StatusCode::OK {
+    let known = reach(client, tenant).await? == StatusCode::OK;
+    if known && told == Some(wanted) {
         return Ok(());
     }
     let answer = send(client, tenant, Method::PUT).await?;
@@ -79,4 +80,18 @@ async fn send(client: &Client, tenant: &Tenant, method: Method) -> Result<Status
     }
     let answer = request.send().await.map_err(|error| failed(format!("no answer: {}", error.without_url())))?;
     Ok(answer.status())
+}
+
+/// A pod that is ready is not yet behind its Service everywhere: what cannot be reached for longer is worth telling.
+const PATIENCE: Duration = Duration::from_secs(8);
+const PAUSE: Duration = Duration::from_millis(500);
+
+async fn reach(client: &Client, tenant: &Tenant) -> Result<StatusCode, Problem> {
+    let started = Instant::now();
+    loop {
+        match send(client, tenant, Method::GET).await {
+            Err(_) if started.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
+            result => return result,
+        }
+    }
 }

@@ -5,11 +5,14 @@
 mod harness;
 #[path = "gateway/lifecycle.rs"]
 mod lifecycle;
+#[path = "gateway/rows.rs"]
+mod rows;
 #[path = "gateway/table.rs"]
 mod table;
 
 use futures::StreamExt;
-use harness::{Gateway, envoy, keys, services};
+use harness::{Gateway, envoy, services};
+use rows::keys;
 use serde_json::Value;
 use supabase_operator::gateway::{Keys, Upstreams};
 use tokio_tungstenite::connect_async;

@@ -6,9 +6,13 @@
 mod alone;
 #[path = "node/bad_input.rs"]
 mod bad_input;
+#[path = "node/complete.rs"]
+mod complete;
 #[path = "node/harness.rs"]
 mod harness;
 #[path = "node/life.rs"]
 mod life;
+#[path = "node/neighbours.rs"]
+mod neighbours;
 #[path = "node/silence.rs"]
 mod silence;

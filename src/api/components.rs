@@ -231,7 +231,7 @@ pub struct FunctionsSpec {
     #[serde(flatten)]
     pub component: ComponentSpec,
 
-    /// Functions whose code lies in ConfigMaps. A changed ConfigMap restarts the pods.
+    /// Functions whose code lies in `ConfigMaps`. A changed one restarts the pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]

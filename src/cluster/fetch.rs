@@ -14,26 +14,38 @@ use super::stores::{Source, SourceKey};
 use crate::plan::inputs::{References, SecretData, Secrets};
 use crate::render::Digest;
 
-/// Data of Secrets by namespace and name, with the version that it was read at.
-#[derive(Default)]
-pub struct SecretCache(Mutex<Cached>);
+/// What was read of objects, by namespace and name, with the version that it was read at.
+pub struct Cache<T>(Mutex<HashMap<(String, String), (u64, T)>>);
 
-type Cached = HashMap<(String, String), (u64, Arc<SecretData>)>;
+pub type SecretCache = Cache<Arc<SecretData>>;
 
-impl SecretCache {
-    fn with<R>(&self, work: impl FnOnce(&mut Cached) -> R) -> R {
+/// Of `ConfigMaps` a digest is enough: their content is nobody's business here.
+pub type ConfigMapCache = Cache<Digest>;
+
+impl<T> Default for Cache<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Cache<T> {
+    fn with<R>(&self, work: impl FnOnce(&mut HashMap<(String, String), (u64, T)>) -> R) -> R {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The data as of `wanted` or newer.
-    fn get(&self, key: &(String, String), wanted: u64) -> Option<Arc<SecretData>> {
-        self.with(|cache| cache.get(key).filter(|(version, _)| *version >= wanted).map(|(_, data)| data.clone()))
+    /// What is known as of `wanted` or newer.
+    fn get(&self, key: &(String, String), wanted: u64) -> Option<T> {
+        self.with(|cache| cache.get(key).filter(|(version, _)| *version >= wanted).map(|(_, known)| known.clone()))
     }
 
-    /// The last data that was read, however old.
-    pub fn last(&self, namespace: &str, name: &str) -> Option<Arc<SecretData>> {
+    fn insert(&self, key: (String, String), version: u64, read: T) {
+        self.with(|cache| cache.insert(key, (version, read)));
+    }
+
+    /// What was read last, however old.
+    pub fn last(&self, namespace: &str, name: &str) -> Option<T> {
         let key = (namespace.to_owned(), name.to_owned());
-        self.with(|cache| cache.get(&key).map(|(_, data)| data.clone()))
+        self.with(|cache| cache.get(&key).map(|(_, known)| known.clone()))
     }
 
     /// Forgets what only the given project of its namespace may have needed.
@@ -41,10 +53,6 @@ impl SecretCache {
         self.with(|cache| cache.retain(|(of, name), _| of != namespace || !names.contains(name)));
     }
 }
-
-/// Digests of `ConfigMaps`, with the version that they were read at: their content is nobody's business here.
-#[derive(Default)]
-pub struct ConfigMapCache(Mutex<HashMap<(String, String), (u64, Digest)>>);
 
 impl Cluster {
     /// The Secrets that a project refers to, and digests of the `ConfigMaps`.
@@ -63,18 +71,22 @@ impl Cluster {
             secret_keys.chain(references.config_maps.iter().map(|name| key(Source::ConfigMap, name))).collect();
         self.stores.refer(project, &keys);
         let (mut secrets, mut config_maps) = (Secrets::new(), BTreeMap::new());
-        for SourceKey { source, namespace, name } in keys {
-            let key = SourceKey { source, namespace: namespace.clone(), name: name.clone() };
+        for key in keys {
             let version = self.stores.source_version(&key);
-            match (source, version) {
-                (Source::Secret, None) => drop(secrets.insert(name, None)),
-                (Source::Secret, Some(version)) => {
-                    let data = self.read(&namespace, &name, version).await?;
+            let SourceKey { source, namespace, name } = key;
+            match source {
+                Source::Secret => {
+                    let data = match version {
+                        Some(version) => self.read(&namespace, &name, version).await?,
+                        None => None,
+                    };
                     secrets.insert(name, data);
                 }
-                (Source::ConfigMap, None) => drop(config_maps.insert(name, None)),
-                (Source::ConfigMap, Some(version)) => {
-                    let digest = self.read_config_map(&namespace, &name, version).await?;
+                Source::ConfigMap => {
+                    let digest = match version {
+                        Some(version) => self.read_config_map(&namespace, &name, version).await?,
+                        None => None,
+                    };
                     config_maps.insert(name, digest);
                 }
             }
@@ -84,8 +96,7 @@ impl Cluster {
 
     async fn read_config_map(&self, namespace: &str, name: &str, wanted: u64) -> Result<Option<Digest>, CallError> {
         let key = (namespace.to_owned(), name.to_owned());
-        let known = |cache: &ConfigMapCache| cache.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
-        if let Some((_, digest)) = known(&self.config_maps).filter(|(version, _)| *version >= wanted) {
+        if let Some(digest) = self.config_maps.get(&key, wanted) {
             return Ok(Some(digest));
         }
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
@@ -93,8 +104,7 @@ impl Cluster {
             return Ok(None);
         };
         let digest = Digest::of(&json!([map.data, map.binary_data]));
-        let read = version(&map.metadata);
-        self.config_maps.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (read, digest));
+        self.config_maps.insert(key, version(&map.metadata), digest);
         Ok(Some(digest))
     }
 
@@ -112,7 +122,7 @@ impl Cluster {
         let created = secret.metadata.creation_timestamp.map(|time| time.0);
         let keys = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
         let data = Arc::new(SecretData { keys, owner, created });
-        self.secrets.with(|cache| cache.insert(key, (read, data.clone())));
+        self.secrets.insert(key, read, data.clone());
         Ok(Some(data))
     }
 }

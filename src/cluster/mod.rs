@@ -39,7 +39,7 @@ pub struct Cluster {
     client: Client,
     pub stores: Arc<Stores>,
     pub secrets: SecretCache,
-    config_maps: ConfigMapCache,
+    pub config_maps: ConfigMapCache,
     recorder: Recorder,
     leading: Leading,
 }

@@ -1,6 +1,6 @@
 //! What the watches saw, in as few bytes as the decisions need: no object is kept, only [`Seen`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kube::ResourceExt;
@@ -88,7 +88,7 @@ impl Stores {
     }
 
     /// Names of the project's Jobs that succeeded.
-    pub fn succeeded(&self, project: &ProjectKey) -> HashSet<String> {
+    pub fn succeeded(&self, project: &ProjectKey) -> BTreeSet<String> {
         let objects = read(&self.objects);
         let of_project = objects.known.get(project).into_iter().flatten();
         of_project.filter(|(_, seen)| seen.succeeded).map(|(key, _)| key.name.clone()).collect()
@@ -151,15 +151,15 @@ impl Stores {
     }
 
     /// Takes in the version of a Secret or `ConfigMap`, or that it is gone. Returns the projects that refer to it.
-    pub fn saw_source(&self, key: SourceKey, version: Option<u64>) -> Vec<ProjectKey> {
+    pub fn saw_source(&self, key: &SourceKey, version: Option<u64>) -> Vec<ProjectKey> {
         let old = match version {
             Some(version) => write(&self.sources).insert(key.clone(), version),
-            None => write(&self.sources).remove(&key),
+            None => write(&self.sources).remove(key),
         };
         if old == version {
             return Vec::new();
         }
-        read(&self.references).get(&key).into_iter().flatten().cloned().collect()
+        read(&self.references).get(key).into_iter().flatten().cloned().collect()
     }
 
     /// After a new list: forgets what was not in it.
@@ -175,7 +175,7 @@ impl Stores {
             .filter(|key| key.source == source && inside(key) && !listed.contains(*key))
             .cloned()
             .collect();
-        gone.into_iter().flat_map(|key| self.saw_source(key, None)).collect()
+        gone.iter().flat_map(|key| self.saw_source(key, None)).collect()
     }
 
     /// Remembers what a project refers to, so that its changes reach it.
@@ -298,13 +298,13 @@ mod tests {
         let key = |source, namespace: &str| SourceKey { source, namespace: namespace.into(), name: "orders-s3".into() };
         let secret = || key(Source::Secret, "tenant");
         stores.refer(&project(), &[secret()]);
-        assert_eq!(stores.saw_source(secret(), Some(1)), [project()]);
-        assert_eq!(stores.saw_source(secret(), Some(1)), []);
-        assert_eq!(stores.saw_source(key(Source::Secret, "other"), Some(1)), []);
-        assert_eq!(stores.saw_source(key(Source::ConfigMap, "tenant"), Some(1)), [], "of another kind");
+        assert_eq!(stores.saw_source(&secret(), Some(1)), [project()]);
+        assert_eq!(stores.saw_source(&secret(), Some(1)), []);
+        assert_eq!(stores.saw_source(&key(Source::Secret, "other"), Some(1)), []);
+        assert_eq!(stores.saw_source(&key(Source::ConfigMap, "tenant"), Some(1)), [], "of another kind");
         assert_eq!(stores.retain_sources(Source::ConfigMap, None, &HashSet::new()), []);
         assert_eq!(stores.retain_sources(Source::Secret, None, &HashSet::new()), [project()]);
         stores.forget_project(&project());
-        assert_eq!(stores.saw_source(secret(), Some(2)), []);
+        assert_eq!(stores.saw_source(&secret(), Some(2)), []);
     }
 }

@@ -37,7 +37,7 @@ impl Trouble {
         let component = label.strip_suffix(MIGRATION_SUFFIX).unwrap_or(label);
         let migrating = component.len() < label.len();
         let status = pod.status.as_ref()?;
-        let containers = status.container_statuses.iter().flatten();
+        let mut containers = status.container_statuses.iter().flatten();
         let unscheduled = status.conditions.iter().flatten().find(|condition| {
             condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
         });
@@ -45,7 +45,7 @@ impl Trouble {
             Some(condition) => {
                 (Reason::ComponentUnschedulable, format!("no node takes its pod: {}", said(condition.message.as_ref())))
             }
-            None => containers.filter_map(|container| of_container(container, migrating)).next()?,
+            None => containers.find_map(|container| of_container(container, migrating))?,
         };
         Some((project, Self { component: component.to_owned(), migrating, reason, message }))
     }
@@ -73,8 +73,8 @@ fn of_container(container: &ContainerStatus, migrating: bool) -> Option<(Reason,
         }
         _ => {}
     }
-    let states = [container.last_state.as_ref(), container.state.as_ref()];
-    let ended = states.into_iter().flatten().filter_map(|state| state.terminated.as_ref()).last();
+    let states = [container.state.as_ref(), container.last_state.as_ref()];
+    let ended = states.into_iter().flatten().find_map(|state| state.terminated.as_ref());
     let ended = ended.filter(|ended| ended.exit_code != 0)?;
     // One end is not a loop: a service may give up on a database that comes a moment later.
     let looping = why == "CrashLoopBackOff" || (container.restart_count >= 2 && !container.ready);

@@ -280,13 +280,13 @@ impl<K: 'static> Fold for Metadata<K> {
 
     fn saw(&mut self, object: &Self::Object) -> Vec<ProjectKey> {
         let key = self.sources.key(&object.metadata);
-        let projects = self.sources.stores.saw_source(key.clone(), Some(version(&object.metadata)));
+        let projects = self.sources.stores.saw_source(&key, Some(version(&object.metadata)));
         self.sources.listed.insert(key);
         projects
     }
 
     fn gone(&mut self, object: &Self::Object) -> Vec<ProjectKey> {
-        self.sources.stores.saw_source(self.sources.key(&object.metadata), None)
+        self.sources.stores.saw_source(&self.sources.key(&object.metadata), None)
     }
 
     fn listed(&mut self) -> Vec<ProjectKey> {

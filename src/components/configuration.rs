@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::connection::AUTHORITIES;
 use crate::render::Digest;
 use crate::sensitive::Sensitive;
 
@@ -14,8 +15,6 @@ pub struct Configuration {
     pub secret_content: Content,
     /// Variables from fields of the pod itself: name and path.
     pub pod_fields: &'static [(&'static str, &'static str)],
-    /// Whether it verifies a server by the project's certificate authorities, which are mounted then.
-    pub authorities: bool,
     /// Secrets of the user's whose keys become variables.
     pub user_secrets: Vec<UserSecret>,
     pub mounts: Vec<Mount>,
@@ -57,6 +56,12 @@ pub enum Mount {
 }
 
 impl Configuration {
+    /// Whether a value names a file of the project's certificate authorities, which are mounted then.
+    pub fn names_authorities(&self) -> bool {
+        let secret = self.secret.values().map(Sensitive::expose);
+        self.plain.values().map(String::as_str).chain(secret).any(|value| value.contains(AUTHORITIES))
+    }
+
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.plain.insert(name.to_owned(), value.into());
     }

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::connection::{Driver, database_authority, url};
+use super::connection::{Driver, url};
 use super::{
     Command, Component, Configuration, Content, Mount, Probes, Settings, Size, Stop, UserSecret, Workload, gateway,
 };
@@ -40,11 +40,7 @@ pub static WORKLOAD: Workload = Workload {
 };
 
 fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
-    let mut config = Configuration {
-        plain_content: Content::Files(MAIN),
-        authorities: database_authority(plan).is_some(),
-        ..Configuration::default()
-    };
+    let mut config = Configuration { plain_content: Content::Files(MAIN), ..Configuration::default() };
     config.set("index.ts", include_str!("functions/main.ts"));
     // One place for all variables: the ConfigMap holds files.
     let mut set = |name: &str, value: &str| config.set_secret(name, &Sensitive::new(value));

@@ -59,7 +59,7 @@ pub static KONG: &Workload = &Workload {
     },
     command: Command::Image,
     migration: None,
-    writable: &[],
+    writable: &[gateway::KONG_PREFIX],
     configuration: kong,
     // Each nginx worker holds the whole configuration and its Lua machine.
     size: Size { cpu: "100m", memory: "512Mi", memory_limit: "1Gi" },
@@ -82,7 +82,8 @@ fn upstreams(plan: &Plan) -> Upstreams {
 }
 
 fn routes(plan: &Plan) -> Vec<Route> {
-    let mut routes = if plan.auth.has_oauth_server() { gateway::oauth_server_routes() } else { Vec::new() };
+    let oauth_server = plan.auth.has_oauth_server();
+    let mut routes = if oauth_server { gateway::oauth_server_routes(&plan.public_url) } else { Vec::new() };
     routes.extend(gateway::routes(&plan.project_id, &plan.public_url));
     routes
 }
@@ -116,6 +117,41 @@ fn envoy(plan: &Plan, credentials: &Credentials) -> Configuration {
     }
 }
 
-fn kong(_: &Plan, _: &Credentials) -> Configuration {
-    Configuration::default()
+fn kong(plan: &Plan, credentials: &Credentials) -> Configuration {
+    let keys = keys(plan, credentials);
+    let file = Sensitive::new(gateway::kong_file(&routes(plan), &upstreams(plan), &keys, &plan.auth.templates));
+    let variables = gateway::kong_environment();
+    Configuration {
+        plain: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        secret: BTreeMap::from([(gateway::KONG_FILE.to_owned(), file)]),
+        secret_content: Content::Files(gateway::KONG_DIR),
+        ..Configuration::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn either_gateway_has_the_keys_in_its_secret_alone() {
+        let credentials = testing::credentials();
+        for workload in [ENVOY, KONG] {
+            let config = (workload.configuration)(&testing::plan(), &credentials);
+            let secret: String = config.secret.values().map(Sensitive::expose).collect();
+            assert!(secret.contains(credentials.secret_key.expose()), "{}", workload.image_key);
+            for key in credentials.all() {
+                assert!(config.plain.values().all(|plain| !plain.contains(key.expose())), "{}", workload.image_key);
+            }
+        }
+    }
+
+    #[test]
+    fn a_component_that_a_project_lacks_has_no_upstream() {
+        let mut plan = testing::plan();
+        assert_eq!(upstreams(&plan).len(), 7);
+        plan.workloads.remove(&Component::Functions);
+        assert_eq!(upstreams(&plan).len(), 6);
+    }
 }

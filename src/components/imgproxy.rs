@@ -38,7 +38,6 @@ fn configuration(plan: &Plan, _: &Credentials) -> Configuration {
     if storage_authority(plan).is_some() {
         // Go reads the system's bundle too: that one is a file, this is a directory.
         config.set("SSL_CERT_DIR", format!("/etc/ssl/certs:{AUTHORITIES}"));
-        config.authorities = true;
     }
     config
 }

@@ -44,7 +44,6 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     if let Some(authority) = database_authority(plan) {
         // Not in PG_META_DB_SSL_ROOT_CERT: a variable has at most 128 KiB, and the bundle of RDS is larger.
         config.set("NODE_EXTRA_CA_CERTS", authority);
-        config.authorities = true;
     }
     // Studio's connections, whose strings say nothing of TLS, follow this variable.
     match database.ssl_mode {

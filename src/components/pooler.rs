@@ -45,11 +45,12 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     config.set("CLUSTER_POSTGRES", "true");
     config.set("ERL_AFLAGS", "-proto_dist inet_tcp");
     config.set("DB_POOL_SIZE", "5");
+    // The image's own default is above the hard limit of many nodes.
+    config.set("RLIMIT_NOFILE", "4096");
     config.set("RELEASE_TMP", "/tmp");
     config.set("HOME", "/tmp");
     if let Some(authority) = database_authority(plan) {
         config.set("GLOBAL_UPSTREAM_CA_PATH", authority);
-        config.authorities = true;
     }
     config.set_secret("DATABASE_URL", &url(plan, credentials, Role::PoolerAdmin, "ecto", Driver::Ecto));
     for (name, purpose) in [

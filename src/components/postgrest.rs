@@ -49,7 +49,6 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     // With a CA at hand libpq verifies in mode `require` too, which nobody asked for.
     if let Some(authority) = database_authority(plan) {
         config.set("PGSSLROOTCERT", authority);
-        config.authorities = true;
     }
     config.set("PGRST_DB_SCHEMAS", plan.postgrest.schemas.join(","));
     config.set("PGRST_DB_EXTRA_SEARCH_PATH", "public,extensions");
@@ -85,7 +84,7 @@ mod tests {
         let config = configuration(&plan, &testing::credentials());
         assert_eq!(config.plain["PGSSLMODE"], "verify-full");
         assert_eq!(config.plain["PGSSLROOTCERT"], "/etc/supabase/authorities/database.crt");
-        assert!(config.authorities);
+        assert!(config.names_authorities());
     }
 
     #[test]

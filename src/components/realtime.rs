@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::connection::database_authority;
 use super::{Command, Component, Configuration, Probes, Settings, Size, Stop, Workload};
-use crate::api::{RealtimeSpec, SslMode};
+use crate::api::SslMode;
 use crate::gateway::Upstream;
 use crate::plan::Plan;
 use crate::plan::keys::{Credentials, Purpose};
@@ -54,7 +54,6 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     config.set("DB_SSL", (database.ssl_mode != SslMode::Disable).to_string());
     if let Some(authority) = database_authority(plan) {
         config.set("DB_SSL_CA_CERT", authority);
-        config.authorities = true;
     }
     config.set("SELF_HOST_TENANT_NAME", &plan.project_id);
     // Replicas find each other through the database.
@@ -114,9 +113,6 @@ pub fn tenant(plan: &Plan, credentials: &Credentials) -> Sensitive {
     }});
     Sensitive::new(body.to_string())
 }
-
-/// The limits of a project.
-pub type Limits = RealtimeSpec;
 
 #[cfg(test)]
 mod tests {

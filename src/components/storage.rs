@@ -63,7 +63,6 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     if let Some(authority) = storage_authority(plan) {
         config.set("NODE_EXTRA_CA_CERTS", authority);
     }
-    config.authorities = plan.database.ca.is_some() || plan.bucket.ca.is_some();
     let database = url(plan, credentials, Role::StorageAdmin, "postgres", Driver::Node);
     config.set_secret("DATABASE_URL", &database);
     config.set_secret("AUTH_JWT_SECRET", &credentials.jwt_secret);

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 
-use super::{Access, Dashboard, Keys, Translation};
+use super::{Access, Dashboard, Keys, Translation, cors};
 
 pub(super) const CORS: &str = "envoy.filters.http.cors";
 pub(super) const LUA: &str = "envoy.filters.http.lua";
@@ -17,7 +17,7 @@ pub(super) const RBAC: &str = "envoy.filters.http.rbac";
 pub(super) const BASIC_AUTH: &str = "envoy.filters.http.basic_auth";
 const ROUTER: &str = "envoy.filters.http.router";
 
-const GATE: &str = include_str!("gate.lua");
+const GATE: &str = concat!(include_str!("keys.lua"), include_str!("gate.lua"));
 const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters.http";
 
 /// A user list that nobody can log in with, for the routes that bring none.
@@ -116,21 +116,13 @@ pub(super) fn keys(keys: &Keys) -> Value {
     })
 }
 
-/// The dashboard's user list. `None` when Envoy would refuse it, which would make it refuse the
-/// whole route configuration.
-pub(super) fn basic_auth(dashboard: &Dashboard) -> Option<Value> {
-    let Dashboard { username, password } = dashboard;
-    if password.expose().is_empty() {
-        return None;
-    }
-    let hash = STANDARD.encode(Sha1::digest(password.expose()));
-    if username.trim().is_empty() || username.chars().any(|c| c == ':' || c.is_control()) {
-        return None;
-    }
-    Some(json!({
+/// The dashboard's user list, of a usable dashboard: Envoy refuses a whole route configuration for an odd name.
+pub(super) fn basic_auth(dashboard: &Dashboard) -> Value {
+    let hash = STANDARD.encode(Sha1::digest(dashboard.password.expose()));
+    json!({
         "@type": format!("{EXTENSIONS}.basic_auth.v3.BasicAuthPerRoute"),
-        "users": {"inline_string": format!("{username}:{{SHA}}{hash}")},
-    }))
+        "users": {"inline_string": format!("{}:{{SHA}}{hash}", dashboard.username)},
+    })
 }
 
 pub(super) fn disabled() -> Value {
@@ -143,76 +135,13 @@ pub(super) fn disabled() -> Value {
 }
 
 /// Any origin: keys are the protection, cookies play no part.
-pub(super) fn cors() -> Value {
+pub(super) fn cors_policy() -> Value {
     json!({
         "@type": format!("{EXTENSIONS}.cors.v3.CorsPolicy"),
         "allow_origin_string_match": [{"safe_regex": {"regex": ".*"}}],
-        "allow_methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-        "allow_headers": ALLOWED.join(", "),
-        "expose_headers": EXPOSED.join(", "),
-        "max_age": "3600",
+        "allow_methods": cors::METHODS.join(", "),
+        "allow_headers": cors::ALLOWED.join(", "),
+        "expose_headers": cors::EXPOSED.join(", "),
+        "max_age": cors::MAX_AGE_SECONDS.to_string(),
     })
 }
-
-pub(super) const CORS_ANSWERS: [&str; 2] = ["access-control-allow-origin", "access-control-allow-credentials"];
-
-/// The star covers what functions invent. It does not cover `authorization`, nor anything in a
-/// request with credentials: the rest of the list does.
-const ALLOWED: [&str; 33] = [
-    "*",
-    "authorization",
-    "apikey",
-    "x-client-info",
-    "x-supabase-api-version",
-    "x-region",
-    "content-type",
-    "content-length",
-    "content-encoding",
-    "content-range",
-    "content-profile",
-    "accept",
-    "accept-profile",
-    "accept-language",
-    "cache-control",
-    "if-match",
-    "if-none-match",
-    "if-modified-since",
-    "prefer",
-    "range",
-    "range-unit",
-    "traceparent",
-    "tracestate",
-    "x-requested-with",
-    "x-http-method-override",
-    "x-metadata",
-    "x-upsert",
-    "tus-resumable",
-    "upload-concat",
-    "upload-defer-length",
-    "upload-length",
-    "upload-metadata",
-    "upload-offset",
-];
-
-const EXPOSED: [&str; 20] = [
-    "*",
-    "accept-ranges",
-    "content-disposition",
-    "content-encoding",
-    "content-length",
-    "content-location",
-    "content-profile",
-    "content-range",
-    "content-type",
-    "etag",
-    "link",
-    "location",
-    "preference-applied",
-    "retry-after",
-    "x-supabase-api-version",
-    "x-total-count",
-    "tus-resumable",
-    "upload-expires",
-    "upload-length",
-    "upload-offset",
-];

@@ -1,22 +1,28 @@
-//! The API gateway's configuration for Envoy, rendered from a route table.
+//! The API gateway's configuration, rendered from a route table for Envoy or for Kong.
 //!
 //! In: which services a project has and where they listen, its public URL, its API keys.
-//! Out: the text of Envoy's files, the command that starts it and the command that drains it.
-//! Keys stand in exactly one file, the one of [`routes_file`], which belongs into a Secret and
-//! which Envoy re-reads without dropping a connection; everything else may be read by anyone.
+//! Out for Envoy: the text of its files, the command that starts it and the command that drains it.
+//! Out for Kong: its one file and its environment.
+//! Keys stand in exactly one file, that of [`routes_file`] or of [`kong_file`], which belongs into
+//! a Secret; everything else may be read by anyone. Envoy re-reads its file without dropping a
+//! connection, Kong reads it at its start only.
 //!
 //! It never does I/O, never fails and never opens a route because something is missing: an absent
 //! key, role, service or route is a refusal.
 
+mod cors;
 mod envoy;
 mod filters;
+mod kong;
 mod rds;
 mod routes;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use envoy::{Layout, args, drain_command, files};
+pub use kong::{KONG_DIR, KONG_FILE, KONG_PREFIX, KONG_STATUS_PORT, kong_environment, kong_file};
 pub use rds::routes_file;
 pub use routes::{Access, Match, Route, Timeouts, Translation, oauth_server_routes, routes};
 
@@ -134,6 +140,14 @@ pub struct Dashboard {
     /// Without colon and control characters.
     pub username: String,
     pub password: crate::sensitive::Sensitive,
+}
+
+impl Dashboard {
+    /// Whether a gateway can ask for exactly this user: Envoy refuses an odd name, and no password is none to ask for.
+    fn is_usable(&self) -> bool {
+        let odd = |c: char| c == ':' || c.is_control();
+        !self.username.trim().is_empty() && !self.username.contains(odd) && !self.password.expose().is_empty()
+    }
 }
 
 impl fmt::Debug for Dashboard {

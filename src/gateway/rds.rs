@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Access, DOCUMENTS_PATH, Documents, Keys, Match, READY_PATH, Route, Translation, Upstreams, filters};
+use super::verdict::{NO_ROUTE, Verdict, verdict};
+use super::{Access, DOCUMENTS_PATH, Documents, Keys, Match, READY_PATH, Route, Translation, Upstreams, cors, filters};
 
 /// The secret file: the routes and the keys. Envoy re-reads it when it changes; requests in
 /// flight and open websockets do not notice.
@@ -15,7 +16,7 @@ pub fn routes_file(routes: &[Route], upstreams: &Upstreams, keys: &Keys, documen
     rendered.extend(documents.iter().map(|(name, html)| document(name, html)));
     rendered.extend(routes.iter().map(|route| render(route, upstreams, keys)));
     // Reached when a table has no row for `/`.
-    rendered.push(answer(&json!({"prefix": "/"}), 404, "no route matched"));
+    rendered.push(answer(&json!({"prefix": "/"}), 404, NO_ROUTE));
     let table = json!({
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": "routes",
@@ -27,7 +28,7 @@ pub fn routes_file(routes: &[Route], upstreams: &Upstreams, keys: &Keys, documen
             "routes": rendered,
             "retry_policy": retries(),
             "typed_per_filter_config": {
-                filters::CORS: filters::cors(),
+                filters::CORS: filters::cors_policy(),
                 filters::LUA: filters::keys(keys),
             },
         }],
@@ -90,20 +91,9 @@ fn render(route: &Route, upstreams: &Upstreams, keys: &Keys) -> Value {
         Match::Prefix(path) => json!({"prefix": path}),
         Match::Segment(path) => json!({"path_separated_prefix": path}),
     };
-    let forbidden = || answer(&matched, 403, "This path is not available");
-    let absent = !upstreams.contains_key(&route.upstream);
-    match route.access {
-        Access::Nobody => forbidden(),
-        Access::Dashboard if absent => answer(&matched, 404, "no route matched"),
-        _ if absent => {
-            let message = format!("{} is not part of this project", route.upstream.title());
-            answer(&matched, 503, &message)
-        }
-        Access::Dashboard => match keys.dashboard.as_ref().and_then(filters::basic_auth) {
-            Some(users) => forward(route, &matched, Some(users)),
-            None => forbidden(),
-        },
-        Access::Open | Access::Key | Access::Service => forward(route, &matched, None),
+    match verdict(route, upstreams, keys) {
+        Verdict::Refuse { status, message } => answer(&matched, status, &message),
+        Verdict::Forward { users } => forward(route, &matched, users.map(filters::basic_auth)),
     }
 }
 
@@ -129,7 +119,7 @@ fn forward(route: &Route, matched: &Value, users: Option<Value>) -> Value {
         filters_of_route.insert(filters::CORS.to_owned(), filters::disabled());
     }
     // A service may be more generous to other origins than the gateway is.
-    let hidden: &[&str] = if route.cors { &[] } else { &filters::CORS_ANSWERS };
+    let hidden: &[&str] = if route.cors { &[] } else { cors::ANSWERS };
     // Studio would take the dashboard's password for a token of its own.
     let removed = if users.is_some() { vec!["authorization"] } else { Vec::new() };
     if let Some(users) = users {

@@ -146,11 +146,7 @@ pub fn routes(project: &str, public_url: &str) -> Vec<Route> {
     table.extend(realtime(project));
     table.extend(rest_of_api());
     table.extend(studio());
-    for route in &mut table {
-        route.headers.push(("x-forwarded-proto", origin.scheme.to_owned()));
-        route.headers.push(("x-forwarded-port", origin.port.to_owned()));
-    }
-    table
+    origin.sign(table)
 }
 
 fn auth(origin: &Origin<'_>) -> Vec<Route> {
@@ -172,16 +168,17 @@ fn auth(origin: &Origin<'_>) -> Vec<Route> {
 }
 
 /// What clients of Auth's own OAuth server ask without a key, where a project has one. These come before the table.
-pub fn oauth_server_routes() -> Vec<Route> {
+pub fn oauth_server_routes(public_url: &str) -> Vec<Route> {
     use Access::Open;
     use Upstream::Auth;
     let discovery = "/auth/v1/.well-known/openid-configuration";
-    vec![
+    let table = vec![
         Route::segment("/auth/v1/oauth/authorize", Auth, Open).to("/oauth/authorize"),
         Route::segment("/auth/v1/oauth/token", Auth, Open).to("/oauth/token"),
         Route::segment("/auth/v1/oauth/userinfo", Auth, Open).to("/oauth/userinfo"),
         Route::exact(discovery, Auth, Open).to("/.well-known/openid-configuration"),
-    ]
+    ];
+    Origin::of(public_url).sign(table)
 }
 
 fn data() -> Vec<Route> {
@@ -261,6 +258,15 @@ struct Origin<'a> {
 }
 
 impl<'a> Origin<'a> {
+    /// Tells every service where browsers believe to be.
+    fn sign(&self, mut table: Vec<Route>) -> Vec<Route> {
+        for route in &mut table {
+            route.headers.push(("x-forwarded-proto", self.scheme.to_owned()));
+            route.headers.push(("x-forwarded-port", self.port.to_owned()));
+        }
+        table
+    }
+
     /// Lenient: an odd URL yields plain `http` on port 80, never an error; the API's own validation
     /// is the place to refuse it.
     fn of(url: &'a str) -> Self {

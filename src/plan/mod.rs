@@ -16,9 +16,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Affinity, EnvVar, ResourceRequirements};
 use serde::Deserialize as _;
 
-use crate::api::{GatewayType, PodTemplate, SupabaseProject, SupabaseProjectSpec, WorkloadSpec};
+use crate::api::{GatewayType, PodTemplate, RealtimeSpec, SupabaseProject, SupabaseProjectSpec, WorkloadSpec};
 use crate::components::auth::AuthSettings;
-use crate::components::realtime::Limits;
 use crate::components::{self, COMPONENTS, Component, KONG, Workload, gateway};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
@@ -77,7 +76,8 @@ pub struct Plan {
     pub workloads: BTreeMap<Component, WorkloadPlan>,
     pub auth: AuthSettings,
     pub postgrest: PostgrestSettings,
-    pub realtime: Limits,
+    /// Limits of the tenant; where one is not set, what is told to Realtime says its default.
+    pub realtime: RealtimeSpec,
     pub storage: StorageSettings,
     pub studio: StudioSettings,
     pub functions: FunctionsSettings,

@@ -147,22 +147,21 @@ pub fn functions(spec: Option<&FunctionsSpec>, inputs: &Inputs, namespace: &str)
             Some((reference.name.clone(), Digest::of(&json!(data))))
         }
     };
-    let source = match spec.volume {
-        Some(volume) => FunctionsSource::Volume { claim: volume.claim_name, sub_path: volume.sub_path },
-        None => {
-            let function = |function: crate::api::FunctionSpec| {
-                let name = function.config_map_ref.name;
-                let content = inputs.config_maps.get(&name).copied().flatten().ok_or_else(|| {
-                    let message = format!(
-                        "spec.functions.functions[{}].configMapRef: there is no ConfigMap {namespace}/{name}; create it",
-                        function.name
-                    );
-                    Problem::new(Reason::ConfigMapMissing, message)
-                })?;
-                Ok(Function { name: function.name, config_map: name, content })
-            };
-            FunctionsSource::ConfigMaps(spec.functions.into_iter().map(function).collect::<Result<_, Problem>>()?)
-        }
+    let source = if let Some(volume) = spec.volume {
+        FunctionsSource::Volume { claim: volume.claim_name, sub_path: volume.sub_path }
+    } else {
+        let function = |function: crate::api::FunctionSpec| {
+            let name = function.config_map_ref.name;
+            let content = inputs.config_maps.get(&name).copied().flatten().ok_or_else(|| {
+                let message = format!(
+                    "spec.functions.functions[{}].configMapRef: there is no ConfigMap {namespace}/{name}; create it",
+                    function.name
+                );
+                Problem::new(Reason::ConfigMapMissing, message)
+            })?;
+            Ok(Function { name: function.name, config_map: name, content })
+        };
+        FunctionsSource::ConfigMaps(spec.functions.into_iter().map(function).collect::<Result<_, Problem>>()?)
     };
     Ok(FunctionsSettings { verify_jwt: spec.verify_jwt.unwrap_or(true), secret, source })
 }

@@ -44,7 +44,7 @@ fn hashes(part: &Part<'_>) -> BTreeMap<String, String> {
     let mut hashes = BTreeMap::new();
     let reread = |content: &Content| matches!(content, Content::WatchedFiles(_));
     let config = if reread(plain_content) { None } else { (!plain.is_empty()).then_some(plain) };
-    let authorities = part.configuration.authorities.then_some((&part.plan.database.ca, &part.plan.bucket.ca));
+    let authorities = part.configuration.names_authorities().then_some((&part.plan.database.ca, &part.plan.bucket.ca));
     let contents: Vec<String> = mounts
         .iter()
         .filter_map(|mount| match mount {

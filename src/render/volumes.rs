@@ -54,7 +54,7 @@ fn all(part: &Part<'_>) -> Vec<Mounted> {
     if let Content::Files(directory) | Content::WatchedFiles(directory) = configuration.secret_content {
         all.push(Mounted::read_only(secret("secret", part.name.to_string()), directory));
     }
-    if configuration.authorities && (part.plan.database.ca.is_some() || part.plan.bucket.ca.is_some()) {
+    if configuration.names_authorities() {
         let name = part.plan.identity.name.authorities().to_string();
         all.push(Mounted::read_only(config_map("authorities".to_owned(), name), AUTHORITIES));
     }

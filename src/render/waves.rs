@@ -1,6 +1,6 @@
 //! What of a project's objects is applied now, and what waits: for its turn in a bring-up, or for a migration. Pure.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Digest, Kind, Manifest};
 use crate::cluster::Rollout;
@@ -25,12 +25,12 @@ pub fn select(
     plan: &Plan,
     manifests: Vec<Manifest>,
     rollouts: &BTreeMap<Component, Rollout>,
-    succeeded: &HashSet<String>,
+    succeeded: &BTreeSet<String>,
     in_waves: bool,
 ) -> Selection {
     let mut selection = Selection { awaited: awaited(plan, rollouts, in_waves), ..Selection::default() };
     let turn = selection.awaited.first().and_then(|component| wave(plan, *component));
-    let migrated: HashSet<Component> = manifests
+    let migrated: BTreeSet<Component> = manifests
         .iter()
         .filter(|manifest| manifest.kind == Kind::Job && succeeded.contains(manifest.name.as_str()))
         .filter_map(|manifest| manifest.component)
@@ -85,6 +85,7 @@ fn awaited(plan: &Plan, rollouts: &BTreeMap<Component, Rollout>, in_waves: bool)
 mod tests {
     use super::*;
     use crate::{render, testing};
+    use Component::{Auth, Functions, Gateway, Imgproxy, Meta, Postgrest, Realtime, Storage, Studio};
 
     fn complete(release: &str, migration: Option<Digest>) -> Rollout {
         let release = Some(Digest::of_bytes(release.as_bytes()));
@@ -110,7 +111,7 @@ mod tests {
     fn a_bring_up_goes_in_waves_and_each_migrates_before_it_serves() {
         let plan = testing::plan();
         let mut rollouts = BTreeMap::new();
-        let mut succeeded = HashSet::new();
+        let mut succeeded = BTreeSet::new();
         let mut order = Vec::new();
         // Every step makes what was applied complete, and every Job succeed.
         for _ in 0..16 {
@@ -126,7 +127,6 @@ mod tests {
                 break;
             }
         }
-        use Component::{Auth, Functions, Gateway, Imgproxy, Meta, Postgrest, Realtime, Storage, Studio};
         let waves = [&[Gateway, Auth][..], &[Postgrest], &[Imgproxy, Storage, Realtime], &[Meta], &[Functions, Studio]];
         assert_eq!(order, waves.concat());
         let after = select(&plan, manifests(&plan), &rollouts, &succeeded, true);
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn services_exist_before_what_is_behind_them() {
         let plan = testing::plan();
-        let selection = select(&plan, manifests(&plan), &BTreeMap::new(), &HashSet::new(), true);
+        let selection = select(&plan, manifests(&plan), &BTreeMap::new(), &BTreeSet::new(), true);
         let services = selection.now.iter().filter(|manifest| manifest.kind == Kind::Service).count();
         assert_eq!(services, plan.workloads.len());
         assert_eq!(deployed(&selection), [Component::Gateway]);
@@ -155,10 +155,10 @@ mod tests {
         let mut rollouts = steady(&plan);
         // Auth is down: that is no reason not to repair the others.
         rollouts.get_mut(&Component::Auth).unwrap().available = 0;
-        let selection = select(&plan, manifests(&plan), &rollouts, &HashSet::new(), false);
+        let selection = select(&plan, manifests(&plan), &rollouts, &BTreeSet::new(), false);
         assert!(selection.held.is_empty() && selection.awaited.is_empty() && jobs(&selection).is_empty());
         plan.workloads.get_mut(&Component::Auth).unwrap().image = "another".to_owned();
-        let selection = select(&plan, manifests(&plan), &rollouts, &HashSet::new(), false);
+        let selection = select(&plan, manifests(&plan), &rollouts, &BTreeSet::new(), false);
         assert_eq!(selection.held.iter().map(|held| held.kind).collect::<Vec<_>>(), [Kind::Deployment]);
         assert_eq!(jobs(&selection).len(), 1);
     }
@@ -168,7 +168,7 @@ mod tests {
         let plan = testing::plan();
         let rollouts = steady(&plan);
         let rendered = render::render(&plan, &testing::credentials(), "restored elsewhere").unwrap();
-        let selection = select(&plan, rendered, &rollouts, &HashSet::new(), false);
+        let selection = select(&plan, rendered, &rollouts, &BTreeSet::new(), false);
         assert_eq!(selection.migrating, [Component::Auth, Component::Realtime]);
     }
 
@@ -179,9 +179,9 @@ mod tests {
         for rollout in rollouts.values_mut() {
             rollout.release = Some(Digest::of_bytes(b"2026-08-05"));
         }
-        let selection = select(&plan, manifests(&plan), &rollouts, &HashSet::new(), true);
+        let selection = select(&plan, manifests(&plan), &rollouts, &BTreeSet::new(), true);
         assert_eq!(deployed(&selection), [Component::Gateway, Component::Auth]);
-        let held: HashSet<_> = selection.held.iter().map(|held| held.component.unwrap()).collect();
+        let held: BTreeSet<_> = selection.held.iter().map(|held| held.component.unwrap()).collect();
         assert!(held.contains(&Component::Postgrest) && held.contains(&Component::Studio));
     }
 }

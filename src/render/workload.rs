@@ -90,19 +90,19 @@ fn marker(command: &[&str], image: &str, incarnation: &str) -> Digest {
 
 fn service(part: &Part<'_>) -> Service {
     let workload = part.workload();
-    let port = |name: &str, number: u16| ServicePort {
+    let listening = |name: &str, number: u16| ServicePort {
         name: Some(name.to_owned()),
         port: i32::from(number),
         target_port: Some(IntOrString::String(name.to_owned())),
         protocol: Some("TCP".to_owned()),
         ..ServicePort::default()
     };
-    let more = workload.more_ports.iter().map(|(name, number)| port(name, *number));
+    let more = workload.more_ports.iter().map(|(name, number)| listening(name, *number));
     Service {
         metadata: part.meta(),
         spec: Some(ServiceSpec {
             selector: Some(metadata::selector(&part.plan.identity, workload.component)),
-            ports: Some(std::iter::once(port(PORT_NAME, workload.port)).chain(more).collect()),
+            ports: Some(std::iter::once(listening(PORT_NAME, workload.port)).chain(more).collect()),
             ..ServiceSpec::default()
         }),
         ..Service::default()

@@ -3,6 +3,7 @@
 //! Conditions are ordered checks: the first that is not True is the message of the project. A transition time moves
 //! only when a condition's status does, so that equal findings give an equal status, and nothing is written.
 
+mod component;
 mod news;
 
 use std::collections::BTreeMap;
@@ -10,16 +11,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::api::{
-    ComponentPhase, ComponentStatus, Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase,
-    SupabaseProjectStatus,
-};
+use crate::api::{Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase, SupabaseProjectStatus};
 use crate::bucket::Checked;
 use crate::cluster::{Rollout, Trouble};
-use crate::components::{Component, Workload};
+use crate::components::Component;
 use crate::plan::{Plan, WorkloadPlan};
 use crate::reason::{ConditionType, Problem, Progress, Reason};
 use crate::sql::{Initialized, Inspection};
+use component::{component_statuses, is_failure, verdict as component};
 pub use news::{is_ready, same, transitions};
 
 /// Everything that one pass found out.
@@ -66,6 +65,20 @@ impl Findings {
     fn all(&self, is: impl Fn(&Rollout) -> bool) -> bool {
         let of = |settings: &WorkloadPlan| self.rollouts.get(&settings.workload.component);
         self.plan.is_some() && self.wanted().all(|settings| of(settings).is_some_and(&is))
+    }
+
+    /// Whether a step, or what a component was told, failed.
+    fn has_failed(&self) -> bool {
+        let steps = [
+            self.spec.as_ref(),
+            self.postgresql.failed(),
+            self.s3.failed(),
+            self.keys.failed(),
+            self.database.failed(),
+            self.objects.failed(),
+        ];
+        let tenants = self.tenants.values().map(Progress::failed);
+        steps.into_iter().chain(tenants).any(|failure| failure.is_some())
     }
 
     /// What is wrong with a component that does not serve.
@@ -194,43 +207,6 @@ fn release(old: &SupabaseProjectStatus, findings: &Findings) -> Option<String> {
     new.map(|plan| plan.release.name.clone()).or_else(|| old.release.clone())
 }
 
-fn component(findings: &Findings, settings: &WorkloadPlan) -> Verdict {
-    let Workload { condition: type_, title, field, component, .. } = *settings.workload;
-    if let Some(trouble) = findings.failure(component) {
-        return Verdict::new(type_, Some(false), trouble.reason, format!("{title}: {}", trouble.message));
-    }
-    if findings.migrating.contains(&component) {
-        return Verdict::new(type_, None, Reason::Migrating, format!("{title}: its schema is being migrated"));
-    }
-    if settings.replicas == 0 {
-        let message = format!("{title} has no pods because spec.{field}.replicas is 0");
-        return Verdict::new(type_, Some(false), Reason::ScaledToZero, message);
-    }
-    let Some(rollout) = findings.rollouts.get(&component) else {
-        return Verdict::new(type_, None, Reason::Waiting, format!("{title} is not deployed yet"));
-    };
-    let pods = format!("{} of {} pods available", rollout.available, rollout.wanted);
-    if rollout.available == 0 {
-        return Verdict::new(type_, Some(false), Reason::ComponentUnavailable, format!("{title}: {pods}"));
-    }
-    match findings.tenants.get(&component) {
-        Some(Progress::Failed(problem)) => {
-            return Verdict::new(type_, Some(false), problem.reason, &problem.message);
-        }
-        Some(Progress::Running) => {
-            return Verdict::new(type_, None, Reason::PreparingTenant, format!("{title}: its tenant is being written"));
-        }
-        _ => {}
-    }
-    if rollout.is_complete() {
-        return Verdict::new(type_, Some(true), Reason::Available, pods);
-    }
-    let stuck = findings.troubles.iter().find(|trouble| trouble.component == component.name());
-    let why = stuck.map(|trouble| format!("; {}", trouble.message)).unwrap_or_default();
-    let new = rollout.updated.min(rollout.available);
-    Verdict::new(type_, Some(true), Reason::Progressing, format!("{pods}, {new} of them new{why}"))
-}
-
 fn ready(findings: &Findings, steps: &[Verdict], components: &[Verdict]) -> Verdict {
     let type_ = ConditionType::Ready.as_str();
     if findings.deleting {
@@ -264,22 +240,12 @@ fn ready(findings: &Findings, steps: &[Verdict], components: &[Verdict]) -> Verd
     }
 }
 
-/// Whether a component will not serve by waiting.
-fn is_failure(reason: Reason) -> bool {
-    !matches!(reason, Reason::ComponentUnavailable | Reason::ScaledToZero)
-}
-
 /// The conditions that sum up for tools: Progressing, Available, Degraded.
 fn summary(findings: &Findings, ready: &Verdict) -> [Verdict; 3] {
     let deployed = findings.all(|_| true);
     let available = findings.all(|rollout| rollout.available > 0);
     let complete = findings.all(Rollout::is_complete);
-    let failed = findings.spec.is_some()
-        || findings.postgresql.failed().is_some()
-        || findings.s3.failed().is_some()
-        || findings.keys.failed().is_some()
-        || findings.database.failed().is_some()
-        || findings.objects.failed().is_some();
+    let failed = findings.has_failed();
     let settled = ready.holds == Some(true) && complete;
     let progressing = if settled {
         Verdict::new(ConditionType::Progressing.as_str(), Some(false), Reason::Reconciled, "nothing is left to do")
@@ -319,16 +285,8 @@ fn phase(old: &SupabaseProjectStatus, findings: &Findings, ready: &Verdict) -> P
     if ready.holds == Some(true) {
         return if complete { Phase::Running } else { Phase::Updating };
     }
-    let failures = [
-        findings.spec.as_ref(),
-        findings.postgresql.failed(),
-        findings.s3.failed(),
-        findings.keys.failed(),
-        findings.database.failed(),
-        findings.objects.failed(),
-    ];
     let crashing = findings.wanted().any(|settings| findings.failure(settings.workload.component).is_some());
-    if crashing || failures.iter().any(Option::is_some) {
+    if crashing || findings.has_failed() {
         return Phase::Failed;
     }
     if findings.postgresql.done().is_none() || findings.s3.done().is_none() {
@@ -369,30 +327,6 @@ fn condition(old: &SupabaseProjectStatus, generation: i64, verdict: Verdict, now
         observed_generation: Some(generation),
         last_transition_time: since,
     }
-}
-
-fn component_statuses(old: &SupabaseProjectStatus, findings: &Findings) -> BTreeMap<String, ComponentStatus> {
-    let Some(plan) = &findings.plan else { return old.components.clone() };
-    let deployed = |(component, rollout): (&Component, &Rollout)| {
-        let wanted = plan.workloads.get(component)?;
-        let key = wanted.workload.field.to_owned();
-        let complete = rollout.is_complete();
-        let phase = match rollout.available {
-            _ if wanted.replicas == 0 => ComponentPhase::ScaledToZero,
-            _ if complete => ComponentPhase::Running,
-            1.. => ComponentPhase::Deploying,
-            _ => ComponentPhase::Unavailable,
-        };
-        let status = ComponentStatus {
-            phase,
-            ready: complete && wanted.replicas > 0,
-            version: wanted.image.clone(),
-            replicas: wanted.replicas,
-            ready_replicas: rollout.available,
-        };
-        Some((key, status))
-    };
-    findings.rollouts.iter().filter_map(deployed).collect()
 }
 
 fn endpoints(plan: &Plan) -> Endpoints {

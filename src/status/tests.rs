@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::ComponentPhase;
 use crate::checks::Latency;
 use crate::testing;
 use std::time::Duration;
@@ -193,4 +194,14 @@ fn what_is_not_known_any_more_is_kept_from_the_last_status() {
     assert_eq!(after.keys, before.keys, "or the keys would be made anew");
     assert_eq!(after.endpoints, before.endpoints);
     assert_eq!(after.release, before.release);
+}
+
+#[test]
+fn a_tenant_that_a_service_refuses_is_a_failure_of_its_component() {
+    let refused = Progress::Failed(problem(Reason::TenantRefused));
+    let status =
+        first(&Findings { tenants: [(Component::Realtime, refused)].into(), usable: Progress::NotStarted, ..usable() });
+    assert_eq!(of(&status, "RealtimeReady").reason, "TenantRefused");
+    assert_eq!((of(&status, "Ready").reason.as_str(), status.phase), ("TenantRefused", Some(Phase::Failed)));
+    assert_eq!(of(&status, "Degraded").status, "True");
 }

@@ -15,9 +15,11 @@ use axum::extract::ws::{Message, WebSocketUpgrade, rejection::WebSocketUpgradeRe
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use supabase_operator::gateway::{self, Address, Dashboard, Keys, Layout, Upstream, Upstreams};
+use supabase_operator::gateway::{self, Address, Keys, Layout, Upstream, Upstreams};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use super::rows::{documents, table};
 
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -32,23 +34,6 @@ pub fn envoy() -> Option<String> {
     let line = b"\n!!! SKIPPED: set ENVOY to an envoy binary; the gateway is NOT tested !!!\n";
     std::io::stderr().write_all(line).ok();
     None
-}
-
-pub fn keys() -> Keys {
-    let list = |key: &str| vec![key.to_owned()];
-    Keys {
-        publishable: list("sb_publishable_one"),
-        secret: list("sb_secret_one"),
-        anon: list("legacy.anon.jwt"),
-        service: list("legacy.service.jwt"),
-        anon_jwt: "internal.anon.jwt".to_owned(),
-        service_jwt: "internal.service.jwt".to_owned(),
-        // The password is "secret".
-        dashboard: Some(Dashboard {
-            username: "admin".to_owned(),
-            password: supabase_operator::sensitive::Sensitive::new("secret"),
-        }),
-    }
 }
 
 /// All services, each an echo under its own name. They are addressed by a name, as in a cluster.
@@ -181,14 +166,8 @@ impl Drop for Gateway {
     }
 }
 
-/// A template of a mail, larger than what Envoy serves by default.
-pub fn documents() -> gateway::Documents {
-    gateway::Documents::from([("invite.html".to_owned(), format!("<p>{}</p>", "welcome ".repeat(1500)))])
-}
-
 pub fn routes_file(upstreams: &Upstreams, keys: &Keys) -> String {
-    let table = gateway::routes("demo", "https://api.example.com/base");
-    gateway::routes_file(&table, upstreams, keys, &documents())
+    gateway::routes_file(&table(), upstreams, keys, &documents())
 }
 
 fn publish_routes(layout: &Layout, routes: &str) {

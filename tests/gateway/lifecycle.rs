@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
-use super::harness::{Client, Gateway, envoy, keys, routes_file, services};
+use super::harness::{Client, Gateway, envoy, routes_file, services};
+use super::rows::keys;
 use super::{ANON, SERVICE};
 
 fn with_secrets(secrets: &[&str]) -> Keys {

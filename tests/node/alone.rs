@@ -5,13 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::harness::{
-    OPERATOR_NAMESPACE, Stack, apply, eventually, kubectl, now, operator_metric, operator_requests, plain_spec, run,
+    OPERATOR_NAMESPACE, Stack, apply, complete_spec, eventually, kubectl, now, operator_metric, operator_requests,
+    plain_spec, run,
 };
 use super::silence::settle;
 
 #[tokio::test]
 async fn a_steady_project_costs_no_call() {
-    let stack = Stack::ready("steady").await;
+    let stack = Stack::complete("steady").await;
     settle(&stack).await;
     let reconciles = operator_metric("supabase_operator_reconciles_total").await;
     let requests = operator_metric("supabase_operator_api_requests_total").await;
@@ -34,8 +35,8 @@ async fn a_steady_project_costs_no_call() {
 
     let versions = stack.versions().await;
     let project = stack.projects().get("orders").await.unwrap().metadata.resource_version;
-    stack.project(&plain_spec());
-    stack.project(&plain_spec());
+    stack.project(&complete_spec());
+    stack.project(&complete_spec());
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(versions, stack.versions().await);
     assert_eq!(project, stack.projects().get("orders").await.unwrap().metadata.resource_version);

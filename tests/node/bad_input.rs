@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::harness::{Certificate, PASSWORD, Stack, apply, assert_contains, kubectl, plain_spec, run};
+use super::harness::{Certificate, PASSWORD, Stack, apply, assert_contains, complete_spec, kubectl, plain_spec, run};
 
 /// Nothing but what was there before: the operator has made nothing.
 async fn nothing_runs(stack: &Stack) {
@@ -79,8 +79,12 @@ async fn a_database_of_another_tls_mode_is_named() {
     stack.postgres(None);
     stack.database_secret(&[]);
     stack.storage_secret(&[]);
-    let spec =
-        |database: serde_json::Value| json!({"database": database, "storage": {"secretRef": {"name": "orders-s3"}}});
+    // Every component, because each has a driver of its own.
+    let spec = |database: serde_json::Value| {
+        let mut spec = complete_spec();
+        spec["database"] = database;
+        spec
+    };
     stack.project(&spec(json!({"secretRef": {"name": "orders-postgres"}})));
     let _message = stack
         .wait_for_reason("PostgreSQLConnected", "DatabaseTlsMismatch", &["sslMode require", "spec.database.sslMode"])
@@ -120,7 +124,7 @@ async fn a_database_of_another_tls_mode_is_named() {
     for database in [authority_only, json!({"secretRef": {"name": "orders-postgres"}})] {
         stack.project(&spec(database.clone()));
         let generation = stack.projects().get("orders").await.unwrap().metadata.generation;
-        super::harness::eventually(Duration::from_secs(90), &database.to_string(), || async {
+        super::harness::eventually(Duration::from_secs(180), &database.to_string(), || async {
             let settled = stack.condition("Progressing").await?;
             (settled.status == "False" && settled.observed_generation == generation).then_some(())
         })
@@ -324,7 +328,7 @@ async fn what_users_create_never_runs_as_superuser() {
     kubectl(&["-n", &stack.namespace, "scale", "deployment/postgres", "--replicas=1"]);
     stack.wait_for("Ready", "True").await;
     super::harness::eventually(Duration::from_secs(60), "every step ran again", || async {
-        (stack.sql("SELECT count(*) FROM supabase_operator.steps").trim() == "7").then_some(())
+        (stack.sql("SELECT count(*) FROM supabase_operator.steps").trim() == "9").then_some(())
     })
     .await;
     let superusers = "SELECT string_agg(rolname, ',') FROM pg_roles WHERE rolsuper";

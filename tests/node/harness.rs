@@ -114,11 +114,30 @@ impl Stack {
     }
 
     pub fn project(&self, spec: &Value) {
+        self.project_named("orders", spec);
+    }
+
+    pub fn project_named(&self, name: &str, spec: &Value) {
         let project = json!({
             "apiVersion": "supabase-operator.dev/v1alpha1", "kind": "SupabaseProject",
-            "metadata": {"name": "orders", "namespace": self.namespace}, "spec": spec,
+            "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
         });
         apply(&project.to_string());
+    }
+
+    /// A second PostgreSQL, whose data goes with its pod.
+    pub fn another_postgres(&self, name: &str) {
+        let yaml = include_str!("../../examples/demo/postgres.yaml").replace("external", &self.namespace);
+        let serving = yaml
+            .split("\n---\n")
+            .filter(|document| ["kind: Deployment", "kind: Service\n"].iter().any(|kind| document.contains(kind)));
+        for document in serving {
+            let renamed = document
+                .replace("\n  name: postgres\n", &format!("\n  name: {name}\n"))
+                .replace("app.kubernetes.io/name: postgres", &format!("app.kubernetes.io/name: {name}"));
+            apply(&renamed);
+        }
+        kubectl(&["-n", &self.namespace, "rollout", "status", &format!("deployment/{name}"), "--timeout=120s"]);
     }
 
     /// Namespace, PostgreSQL, Secrets and the smallest project, Ready.
@@ -134,6 +153,12 @@ impl Stack {
     async fn with(name: &str, spec: &Value) -> Self {
         let stack = Self::new(name).await;
         stack.postgres(None);
+        // A pod that is ready is not yet behind its Service.
+        let address = format!("postgres.{}.svc:5432", stack.namespace);
+        eventually(Duration::from_secs(30), "PostgreSQL answers at its Service", || async {
+            tokio::net::TcpStream::connect(&address).await.ok().map(drop)
+        })
+        .await;
         stack.database_secret(&[]);
         stack.storage_secret(&[]);
         stack.project(spec);
@@ -233,12 +258,19 @@ pub fn plain_spec() -> Value {
     spec
 }
 
-/// Every component that a project has without being asked.
+/// Every component that a project has without being asked, each with less than it asks for: the default sizes of several
+/// projects are more than the node has.
 pub fn complete_spec() -> Value {
-    json!({
+    let mut spec = json!({
         "database": {"secretRef": {"name": "orders-postgres"}, "sslMode": "disable"},
         "storage": {"secretRef": {"name": "orders-s3"}},
-    })
+    });
+    for component in
+        ["gateway", "auth", "postgrest", "realtime", "storageApi", "imgproxy", "meta", "studio", "functions"]
+    {
+        spec[component] = json!({"resources": {"requests": {"cpu": "5m", "memory": "16Mi"}}});
+    }
+    spec
 }
 
 /// A server certificate and the authority that signed it, in PEM.

@@ -142,7 +142,7 @@ async fn every_field_of_the_spec_has_its_effect() {
     assert_eq!(rows.len(), 2, "maxRows");
     assert_eq!(stack.key("orders-api-keys", "url").await, "https://api.orders.example.com");
     let status = stack.projects().get("orders").await.unwrap().status.unwrap();
-    assert_eq!(status.endpoints.unwrap().rest, "https://api.orders.example.com/rest/v1");
+    assert_eq!(status.endpoints.unwrap().rest.unwrap(), "https://api.orders.example.com/rest/v1");
     let postgrest = deployment("orders-postgrest").await.template.spec.unwrap().containers.remove(0);
     let env: Vec<(String, Option<String>)> =
         postgrest.env.unwrap().into_iter().map(|env| (env.name, env.value)).collect();

@@ -1,7 +1,7 @@
 //! How Auth runs.
 
 use super::PORT;
-use crate::components::connection::{Driver, database_authority, url};
+use crate::components::connection::{Driver, url};
 use crate::components::{Command, Component, Configuration, Probes, Settings, Size, Stop, Workload};
 use crate::gateway::Upstream;
 use crate::plan::Plan;
@@ -32,8 +32,7 @@ pub static WORKLOAD: Workload = Workload {
 };
 
 fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
-    let mut config = Configuration { authorities: database_authority(plan).is_some(), ..Configuration::default() };
-    config.plain = super::base(&plan.public_url);
+    let mut config = Configuration { plain: super::base(&plan.public_url), ..Configuration::default() };
     config.plain.extend(plan.auth.plain.clone());
     config.secret.clone_from(&plan.auth.secret);
     let database = url(plan, credentials, Role::AuthAdmin, "postgres", Driver::Libpq);

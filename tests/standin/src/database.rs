@@ -46,6 +46,11 @@ pub fn login(text: &str, schemes: &[&str]) -> Result<Login, String> {
                 mode = Some(value.to_string());
                 options.ssl_mode(ssl_mode(&value)?)
             }
+            // Ecto's switch.
+            "ssl" => {
+                mode = Some(value.to_string());
+                options.ssl_mode(if value == "true" { PgSslMode::Require } else { PgSslMode::Disable })
+            }
             "sslrootcert" => {
                 values::pem_file(&value).map_err(|error| format!("sslrootcert: {error}"))?;
                 has_authority = true;
@@ -126,6 +131,12 @@ pub async fn holds(checks: &Checks, connection: &mut PgConnection, check: &str, 
         Err(error) => Err(explain(&error)),
     };
     checks.record(check, verdict);
+}
+
+/// A service has a login of its own, and never the administrator's.
+pub async fn is_no_superuser(checks: &Checks, connection: &mut PgConnection) {
+    let question = "SELECT NOT rolsuper FROM pg_roles WHERE rolname = current_user";
+    holds(checks, connection, "database role", question, "must not log in as a superuser").await;
 }
 
 /// A round trip by LISTEN and NOTIFY, which a transaction pooler would lose.

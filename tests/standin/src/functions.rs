@@ -38,8 +38,12 @@ pub async fn run(environment: Environment, words: &[&str]) {
     checks.stop_at_failures();
     let (Some(arguments), Some(login), Some(main)) = (arguments, login, main) else { return };
     let mut connection = database::connect(&checks, &login.options).await;
-    let question = "SELECT NOT rolsuper FROM pg_roles WHERE rolname = current_user";
-    holds(&checks, &mut connection, "database role", question, "functions must not log in as a superuser").await;
+    database::is_no_superuser(&checks, &mut connection).await;
+    // Functions are users' code.
+    let question = "SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE has_schema_privilege(oid, 'CREATE') \
+        AND nspname IN ('auth', 'storage', 'realtime', '_realtime', '_supavisor'))";
+    let otherwise = "functions must not log in as another service, whose tables they could change";
+    holds(&checks, &mut connection, "database login of its own", question, otherwise).await;
     checks.stop_at_failures();
     drop(connection);
 
@@ -141,7 +145,8 @@ fn check(checks: &Checks, environment: &Environment) -> Runtime {
     checks.variable(environment, "SUPABASE_ANON_KEY", legacy(secret, "anon"));
     checks.variable(environment, "SUPABASE_SERVICE_ROLE_KEY", legacy(secret, "service_role"));
     checks.variable(environment, "VERIFY_JWT", one_of(&["true", "false"]));
-    let keys = checks.variable_if_set(environment, "SUPABASE_JWKS", |value| jwks(secret, value));
+    // Without it users' tokens, which are signed with the project's own key, are refused one by one.
+    let keys = checks.variable(environment, "SUPABASE_JWKS", |value| jwks(secret, value));
     for (name, prefix) in [("SUPABASE_PUBLISHABLE_KEYS", "sb_publishable_"), ("SUPABASE_SECRET_KEYS", "sb_secret_")] {
         checks.variable_if_set(environment, name, |value| {
             let map: Value = serde_json::from_str(value).map_err(|_| "is not JSON")?;

@@ -83,7 +83,9 @@ fn check(checks: &Checks, environment: &Environment) -> Option<(u16, Value)> {
     let file = checks.record("file", parsed)?;
     checks
         .record("_format_version", file["_format_version"].is_string().then_some(()).ok_or("is missing, or no string"));
-    check_consumers(checks, &file);
+    if plugins(&file).iter().any(|plugin| plugin["name"] == "key-auth" || plugin["name"] == "acl") {
+        check_consumers(checks, &file);
+    }
     check_plugins(checks, environment, &file);
     check_routes(checks, environment, &file);
     Some((status_port?, file))
@@ -136,15 +138,15 @@ fn routes(file: &Value) -> Vec<(&Value, Option<&Value>)> {
     nested.chain(array(&file["routes"]).map(|route| (route, None))).collect()
 }
 
+fn plugins(file: &Value) -> Vec<&Value> {
+    array(&file["plugins"])
+        .chain(array(&file["services"]).flat_map(|service| array(&service["plugins"])))
+        .chain(routes(file).into_iter().flat_map(|(route, _)| array(&route["plugins"])))
+        .collect()
+}
+
 fn check_plugins(checks: &Checks, environment: &Environment, file: &Value) {
-    let mut named: BTreeSet<&str> = BTreeSet::new();
-    let plugins_of = |part: &'_ Value| part["plugins"].as_array().cloned().unwrap_or_default();
-    let everything: Vec<Value> = plugins_of(file)
-        .into_iter()
-        .chain(array(&file["services"]).flat_map(plugins_of))
-        .chain(routes(file).into_iter().flat_map(|(route, _)| plugins_of(route)))
-        .collect();
-    named.extend(everything.iter().filter_map(|plugin| plugin["name"].as_str()));
+    let named: BTreeSet<&str> = plugins(file).into_iter().filter_map(|plugin| plugin["name"].as_str()).collect();
     checks.variable(environment, "KONG_PLUGINS", |value| {
         let enabled: BTreeSet<&str> = value.split(',').map(str::trim).collect();
         let missing: Vec<&str> = named.difference(&enabled).copied().collect();

@@ -108,6 +108,10 @@ fn connection_string(environment: &Environment) -> Result<String, String> {
         .ok_or_else(|| "is read as another user, host or database: percent-encode the password".to_owned())
 }
 
+/// Users' tables are made with it, and nothing of the services'.
+const QUESTION: &str = "select current_user, has_schema_privilege('public', 'CREATE') as creates, \
+    (select rolsuper from pg_roles where rolname = current_user) as superuser";
+
 struct Studio {
     checks: Arc<Checks>,
     environment: Environment,
@@ -125,7 +129,7 @@ impl Studio {
             .timeout(limit)
             .header("content-type", "application/json")
             .header("x-connection-encrypted", encrypt(&connection, value("PG_META_CRYPTO_KEY"), salt))
-            .body(json!({"query": "select current_user"}).to_string());
+            .body(json!({"query": QUESTION}).to_string());
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(_) if starting => return,
@@ -138,6 +142,10 @@ impl Studio {
         let body: Value =
             answer.text().await.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let verdict = match (body[0]["current_user"].as_str(), value("POSTGRES_USER_READ_WRITE")) {
+            (Some(_), _) if body[0]["superuser"] == true => Err("queries run as a superuser".to_owned()),
+            (Some(_), _) if body[0]["creates"] == false => {
+                Err("queries run as a role that may not create in schema public: is it another service's?".to_owned())
+            }
             (Some(found), wanted) if found == wanted => Ok(()),
             (Some(_), _) => Err("queries run as another role than POSTGRES_USER_READ_WRITE".to_owned()),
             // A pod of meta that is not ready answers through no one: a Service without endpoints is a connect error.

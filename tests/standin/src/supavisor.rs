@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Executor, PgPool};
 
 use crate::checks::{Checks, Environment};
@@ -32,6 +32,7 @@ pub async fn run(environment: Environment, program: &str, words: &[&str]) {
     checks.stop_at_failures();
     let Some(login) = login else { return };
     let mut connection = database::connect(&checks, &login).await;
+    database::is_no_superuser(&checks, &mut connection).await;
     can(&checks, &mut connection, "create table in _supavisor", "CREATE TABLE _supavisor.standin(i int)").await;
     checks.stop_at_failures();
     let explained = |result: Result<(), sqlx::Error>| result.map_err(|error| database::explain(&error));
@@ -62,7 +63,9 @@ fn check(checks: &Checks, environment: &Environment) -> Option<PgConnectOptions>
     environment.check_rendered(checks, &prefixes, &[]);
     // Its default is a database on localhost: silent, and never right.
     let login = checks.variable(environment, "DATABASE_URL", |value| {
-        database::login(value, &["ecto", "postgres", "postgresql"]).map(|login| login.options)
+        let login = database::login(value, &["ecto", "postgres", "postgresql"])?;
+        // Ecto encrypts only what it is told to.
+        Ok(if login.ssl_mode.is_none() { login.options.ssl_mode(PgSslMode::Disable) } else { login.options })
     });
     checks.variable(environment, "SECRET_KEY_BASE", at_least(64));
     checks.variable(environment, "VAULT_ENC_KEY", exactly(32));
@@ -86,6 +89,7 @@ fn check(checks: &Checks, environment: &Environment) -> Option<PgConnectOptions>
     for name in ["GLOBAL_UPSTREAM_CA_PATH", "GLOBAL_DOWNSTREAM_CERT_PATH"] {
         checks.variable_if_set(environment, name, pem_file);
     }
+    checks.variable(environment, "RELEASE_TMP", writable);
     checks.record("write to /tmp", writable("/tmp"));
     login
 }

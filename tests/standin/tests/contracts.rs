@@ -2,6 +2,8 @@
 //! contract missing or malformed it refuses, says which, and tells no secret.
 
 mod contracts {
+    // `tests/rendered.rs` uses the rest of it.
+    #[allow(dead_code)]
     pub mod postgres;
     pub mod process;
     pub mod secrets;

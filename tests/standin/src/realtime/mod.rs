@@ -29,6 +29,7 @@ pub async fn run(environment: Environment, program: &str, words: &[&str]) {
     let Some(settings) = settings else { return };
 
     let mut connection = database::connect(&checks, &settings.login).await;
+    database::is_no_superuser(&checks, &mut connection).await;
     let schema = "CREATE TABLE _realtime.standin(i int)";
     can(&checks, &mut connection, "create table in _realtime", schema).await;
     if program == "migrate" {

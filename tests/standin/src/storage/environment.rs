@@ -58,7 +58,8 @@ pub fn check(checks: &Checks, environment: &Environment) -> Option<Settings> {
     let secret = checks.variable(environment, secret, |value| at_least(32)(value).map(|()| value));
     checks.variable(environment, "ANON_KEY", legacy(secret, "anon"));
     checks.variable(environment, "SERVICE_KEY", legacy(secret, "service_role"));
-    let keys = checks.variable_if_set(environment, "JWT_JWKS", |value| jwks(secret, value));
+    // Without it users' tokens, which are signed with the project's own key, are refused one by one.
+    let keys = checks.variable(environment, "JWT_JWKS", |value| jwks(secret, value));
     let tenant = checks.variable(environment, "TENANT_ID", |value| match environment.get("PROJECT_REF") {
         Some(other) if other != value => Err("differs from PROJECT_REF, which would win".to_owned()),
         _ => Ok(value.to_owned()),

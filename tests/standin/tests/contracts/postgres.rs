@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 pub const PASSWORD: &str = "p@ss:w/o?r#d%";
-const SUPERUSER_PASSWORD: &str = "superuser-password";
+pub const SUPERUSER_PASSWORD: &str = "superuser-password";
 const NOBODY: u32 = 65534;
 
 /// Roles are the server's, so all tests share what no test changes.
@@ -83,8 +83,39 @@ fn unprivileged(program: &Path) -> Command {
 
 impl Server {
     fn start() -> Self {
+        Self::prepared(|_| String::new())
+    }
+
+    /// One that nobody else uses, and that speaks nothing but TLS.
+    pub async fn encrypted() -> Self {
+        let server = Self::prepared(|directory| {
+            certificates(directory);
+            std::fs::write(directory.join("hba"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+            let file = |name: &str| directory.join(name).display().to_string();
+            format!(
+                "-c ssl=on -c ssl_cert_file={} -c ssl_key_file={} -c hba_file={}",
+                file("server.crt"),
+                file("server.key"),
+                file("hba")
+            )
+        });
+        allow_wal2json(&mut server.patient_connection("postgres").await).await;
+        server
+    }
+
+    /// The CA that signed the certificate of an encrypted one; `ca-other.crt` beside it signed nothing.
+    pub fn authority(&self) -> PathBuf {
+        self.directory.path().join("ca.crt")
+    }
+
+    /// `prepare` is given the server's directory, and says with which further settings the server starts.
+    fn prepared(prepare: impl FnOnce(&Path) -> String) -> Self {
         let programs = programs();
         let directory = tempfile::tempdir().unwrap();
+        let further = prepare(directory.path());
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let _ = std::os::unix::fs::chown(entry.unwrap().path(), Some(NOBODY), Some(NOBODY));
+        }
         let _ = std::os::unix::fs::chown(directory.path(), Some(NOBODY), Some(NOBODY));
         let password_file = directory.path().join("password");
         std::fs::write(&password_file, SUPERUSER_PASSWORD).unwrap();
@@ -96,7 +127,7 @@ impl Server {
             .arg(&data));
         let settings = format!(
             "-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={} -c wal_level=logical -c fsync=off \
-             -c max_connections=200 -c max_replication_slots=20 -c max_wal_senders=20",
+             -c max_connections=200 -c max_replication_slots=20 -c max_wal_senders=20 {further}",
             directory.path().display()
         );
         run(unprivileged(&programs.join("pg_ctl"))
@@ -143,6 +174,23 @@ impl Drop for Server {
             .args(["stop", "--mode=immediate", "--wait"])
             .arg(format!("--pgdata={}", data.display())));
     }
+}
+
+/// Two authorities, and a certificate for 127.0.0.1 by the first.
+fn certificates(directory: &Path) {
+    let openssl = |arguments: &str| {
+        run(Command::new("openssl")
+            .current_dir(directory)
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+            .args(arguments.split_whitespace())
+            .stderr(Stdio::null()));
+    };
+    openssl("-subj /CN=authority -keyout ca.key -out ca.crt");
+    openssl("-subj /CN=authority -keyout ca-other.key -out ca-other.crt");
+    openssl(
+        "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
+         -CA ca.crt -CAkey ca.key -keyout server.key -out server.crt",
+    );
 }
 
 fn run(command: &mut Command) {

@@ -68,8 +68,8 @@ impl Program {
         assert!(succeeded, "{}: {text}", self.name);
     }
 
-    /// It ends with failure, and exactly these checks are what it names.
-    pub async fn refuses(&self, wanted: &str) {
+    /// Runs until it serves or ends: its exit status, `None` while it serves, and what it wrote until then.
+    pub async fn begins(&self) -> (Option<i32>, String) {
         let mut child = self.spawn();
         let mut text = String::new();
         let mut output = child.stderr.take().unwrap();
@@ -84,12 +84,20 @@ impl Program {
             }
             false
         };
-        assert_eq!(tokio::time::timeout(LIMIT, ended).await, Ok(true), "{} accepted {wanted}: {text}", self.name);
-        assert_eq!(child.wait().await.unwrap().code(), Some(1), "{text}");
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-        let named =
-            |line: &Value| line["check"] == wanted && line["error"].is_string() && line["component"].is_string();
-        assert!(lines.iter().any(named), "{} should refuse for {wanted}, said: {text}", self.name);
+        let Ok(ended) = tokio::time::timeout(LIMIT, ended).await else {
+            panic!("{} neither served nor ended: {text}", self.name);
+        };
+        let status = if ended { child.wait().await.unwrap().code() } else { None };
+        assert_eq!(status.is_some(), ended, "{} was killed: {text}", self.name);
+        (status, text)
+    }
+
+    /// It ends with failure, and exactly these checks are what it names.
+    pub async fn refuses(&self, wanted: &str) {
+        let (status, text) = self.begins().await;
+        assert_eq!(status, Some(1), "{} accepted {wanted}: {text}", self.name);
+        let checks = failed_checks(&text);
+        assert!(checks.iter().any(|check| check == wanted), "{} should refuse for {wanted}, said: {text}", self.name);
         for secret in [JWT_SECRET, PASSWORD, "p%40ss", "hunter2", "eyJ"] {
             assert!(!text.contains(secret), "{} tells a secret: {text}", self.name);
         }
@@ -159,6 +167,17 @@ impl Served {
     pub async fn report(&self) -> Value {
         self.get("/_standin/report").await
     }
+}
+
+/// The checks that a process ended with, in their order.
+pub fn failed_checks(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    lines
+        .map(|line| {
+            assert!(line["error"].is_string() && line["component"].is_string(), "{line}");
+            line["check"].as_str().expect("a line names its check").to_owned()
+        })
+        .collect()
 }
 
 pub fn failed(report: &Value) -> Vec<&str> {

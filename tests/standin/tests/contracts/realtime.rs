@@ -38,6 +38,7 @@ fn program(database: &Database, port: u16, name: &'static str) -> Program {
         ("ERL_AFLAGS", "-proto_dist inet_tcp"),
         ("RELEASE_COOKIE", "cookie"),
         ("RUN_JANITOR", "true"),
+        ("RELEASE_TMP", "/tmp"),
     ]);
     variables.insert("PORT".to_owned(), port.to_string());
     variables.insert("DB_PORT".to_owned(), database.server.port.to_string());
@@ -64,6 +65,7 @@ async fn realtime_refuses_an_environment_that_breaks_its_contract() {
             "DB_AFTER_CONNECT_QUERY",
             "ERL_AFLAGS",
             "RELEASE_COOKIE",
+            "RELEASE_TMP",
         ])
         .await;
     realtime
@@ -93,6 +95,7 @@ async fn realtime_refuses_an_environment_that_breaks_its_contract() {
         .await;
     realtime.with("POD_IP", "127.0.0.1").with("SEED_SELF_HOST", "true").refuses("SEED_SELF_HOST").await;
     realtime.with("CLUSTER_STRATEGIES", "DNS").refuses("DNS_NODES").await;
+    realtime.with("CLUSTER_STRATEGIES", "POSTGRES").refuses("POD_IP").await;
 }
 
 #[tokio::test]
@@ -105,6 +108,7 @@ async fn realtime_migrates_serves_its_tenants_and_needs_its_database() {
     realtime.with("DB_PASSWORD", "hunter2").refuses("database login").await;
     realtime.with("DB_SSL", "true").refuses("database login").await;
     let damages = [
+        ("database role", "ALTER ROLE supabase_admin SUPERUSER", "ALTER ROLE supabase_admin NOSUPERUSER"),
         (
             "create in database",
             "REVOKE CREATE ON DATABASE {database} FROM supabase_admin",

@@ -120,6 +120,11 @@ async fn studio_refuses_what_breaks_its_contract_and_serves_else() {
         .refuses("meta")
         .await;
     studio(peer(200, json!([{"current_user": "anon"}])).await, port, folder.path()).refuses("meta").await;
+    for (name, value) in [("superuser", true), ("creates", false)] {
+        let mut row = json!({"current_user": "postgres"});
+        row[name] = json!(value);
+        studio(peer(200, json!([row])).await, port, folder.path()).refuses("meta").await;
+    }
 
     let served = studio_without_meta.serves(port, "/api/platform/profile").await;
     assert_eq!(failed(&served.report().await), ["meta", "gateway"]);
@@ -136,7 +141,9 @@ type Request<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, Option<&'a str>);
 
 const FUNCTIONS: &str = "
     CREATE ROLE functions_user LOGIN PASSWORD '{password}';
-    CREATE ROLE functions_superuser LOGIN SUPERUSER PASSWORD '{password}';";
+    CREATE ROLE functions_superuser LOGIN SUPERUSER PASSWORD '{password}';
+    CREATE ROLE functions_neighbour LOGIN PASSWORD '{password}';
+    CREATE SCHEMA storage AUTHORIZATION functions_neighbour;";
 
 #[tokio::test]
 async fn edge_runtime_refuses_what_breaks_its_contract_and_judges_tokens_else() {
@@ -179,6 +186,7 @@ async fn edge_runtime_refuses_what_breaks_its_contract_and_judges_tokens_else() 
             "SUPABASE_SERVICE_ROLE_KEY",
             "VERIFY_JWT",
             "SUPABASE_DB_URL",
+            "SUPABASE_JWKS",
         ])
         .await;
     runtime
@@ -195,6 +203,8 @@ async fn edge_runtime_refuses_what_breaks_its_contract_and_judges_tokens_else() 
         .await;
     runtime.with("DENO_DIR", "/proc/deno").refuses("DENO_DIR").await;
     runtime.with("SUPABASE_DB_URL", &database.url("postgresql", "functions_superuser")).refuses("database role").await;
+    let neighbour = database.url("postgresql", "functions_neighbour");
+    runtime.with("SUPABASE_DB_URL", &neighbour).refuses("database login of its own").await;
 
     let served = runtime.serves(port, "/_internal/health").await;
     assert_eq!(failed(&served.report().await), Vec::<&str>::new());

@@ -60,6 +60,7 @@ async fn storage_refuses_an_environment_that_breaks_its_contract() {
             "STORAGE_PUBLIC_URL",
             "REQUEST_ALLOW_X_FORWARDED_PATH",
             "EXPOSE_DOCS",
+            "JWT_JWKS",
         ])
         .await;
     let raw = format!("postgresql://supabase_storage_admin:{PASSWORD}@127.0.0.1/app");

@@ -4,7 +4,8 @@ use super::secrets::{JWT_SECRET, legacy};
 
 const PREPARED: &str = "
     CREATE ROLE pooler_admin LOGIN PASSWORD '{password}';
-    CREATE SCHEMA _supavisor AUTHORIZATION pooler_admin;";
+    CREATE SCHEMA _supavisor AUTHORIZATION pooler_admin;
+    CREATE ROLE pooler_superuser LOGIN SUPERUSER PASSWORD '{password}';";
 
 const SECRET_64: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -16,6 +17,7 @@ fn program(database: &Database, ports: [u16; 3], name: &'static str, words: &[&s
         ("API_JWT_SECRET", JWT_SECRET),
         ("METRICS_JWT_SECRET", "metrics-secret"),
         ("REGION", "local"),
+        ("RELEASE_TMP", "/tmp"),
         ("ERL_AFLAGS", "-proto_dist inet_tcp"),
         ("RLIMIT_NOFILE", "1000"),
         ("POOLER_TENANT_ID", "demo"),
@@ -41,6 +43,7 @@ async fn supavisor_refuses_what_breaks_its_contract_and_serves_else() {
             "METRICS_JWT_SECRET",
             "REGION",
             "ERL_AFLAGS",
+            "RELEASE_TMP",
             "RLIMIT_NOFILE",
         ])
         .await;
@@ -53,6 +56,9 @@ async fn supavisor_refuses_what_breaks_its_contract_and_serves_else() {
             ("RLIMIT_NOFILE", "999999999999"),
         ])
         .await;
+    let superuser = database.url("ecto", "pooler_superuser");
+    supavisor.with("DATABASE_URL", &superuser).refuses("database role").await;
+    supavisor.with("DATABASE_URL", &format!("{superuser}?ssl=true")).refuses("database login").await;
     supavisor.with("CLUSTER_POSTGRES", "false").refuses("RELEASE_COOKIE").await;
     supavisor.refuses("migrations").await;
     program(&database, ports, "/app/bin/migrate", &[]).succeeds().await;
