@@ -73,7 +73,8 @@ async fn apply_to_server(
 ) -> Result<bool, Problem> {
     let failed = |error: sqlx::Error| step_failed(step.id, &error, endpoint);
     let digest = step.digest.to_hex();
-    if read_claim(connection, owner).await.map_err(failed)?.applied.get(step.id) == Some(&digest) {
+    let claim = read_claim(connection, owner).await.map_err(failed)?;
+    if claim.owner == owner && claim.applied.get(step.id) == Some(&digest) {
         return Ok(true);
     }
     let mut attempt = 1;

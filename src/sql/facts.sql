@@ -38,8 +38,10 @@ SELECT json_build_object(
       AND p.proname IN ('uid', 'role', 'email', 'jwt') AND p.pronargs = 0
       AND pg_get_userbyid(p.proowner) <> 'supabase_auth_admin'),
   'schemaReload', EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgrst_ddl_watch'),
-  'pooler', to_regprocedure('pgbouncer.get_auth(text)') IS NOT NULL,
+  'pooler', EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = 'pgbouncer' AND p.proname = 'get_auth' AND p.proargtypes = '25'),
   'publication', EXISTS (SELECT FROM pg_publication WHERE pubname = 'supabase_realtime'),
   'ledger', coalesce((SELECT has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE')
-    FROM pg_class c WHERE c.oid = to_regclass('supabase_operator.steps')), false)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'supabase_operator' AND c.relname = 'steps'), false)
 )::text

@@ -88,7 +88,9 @@ fn question() -> String {
     }
     demands.push((
         "function graphql_public.operator_ready() does not exist".to_owned(),
-        "to_regprocedure('graphql_public.operator_ready()') IS NOT NULL".to_owned(),
+        "EXISTS (SELECT FROM pg_proc WHERE proname = 'operator_ready' AND pronargs = 0 AND \
+         pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'graphql_public'))"
+            .to_owned(),
     ));
     let rows: Vec<String> = demands.iter().map(|(what, is)| format!("({}, {is})", literal(what))).collect();
     format!(
