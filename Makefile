@@ -34,7 +34,7 @@ generate: ## Write again what is generated: CRDs, golden manifests
 	cargo run --locked --quiet -- crds > crds/supabase-operator.dev_supabaseprojects.yaml
 	mkdir -p $(CHART_CRDS)
 	cp crds/supabase-operator.dev_supabaseprojects.yaml $(CHART_CRDS)/
-	UPDATE_GOLDEN=1 cargo test --locked --quiet --test golden
+	UPDATE_GOLDEN=1 cargo test --locked --quiet --test golden --test managed
 
 .PHONY: operator-binary
 operator-binary: ## The static release binary that goes into the image

@@ -82,7 +82,7 @@ fn subject(documents: &Documents, file: &Path) -> Result<(DatabaseEndpoint, Stri
     let secret = documents.secrets.first().ok_or_else(|| nothing(file))?;
     let namespace = secret.metadata.namespace.as_deref().unwrap_or("default");
     let name = secret.metadata.name.clone().unwrap_or_default();
-    let spec = DatabaseSpec { secret_ref: SecretRef { name: name.clone() }, ..DatabaseSpec::default() };
+    let spec = DatabaseSpec { secret_ref: Some(SecretRef { name: name.clone() }), ..DatabaseSpec::default() };
     let endpoint =
         endpoints::database(&spec, &documents.secrets_of(namespace), namespace).map_err(OfflineError::Problem)?;
     Ok((endpoint, format!("{namespace}/{name}")))
@@ -95,7 +95,7 @@ fn of_project(project: &SupabaseProject, documents: &Documents) -> Result<(Ident
     project.metadata.namespace.get_or_insert_with(|| "default".to_owned());
     let identity = Identity::of(&project).map_err(OfflineError::Problem)?;
     let secrets = documents.secrets_of(&identity.namespace);
-    let endpoint = endpoints::database(&project.spec.database, &secrets, &identity.namespace);
+    let endpoint = endpoints::database(&project.spec.database.unwrap_or_default(), &secrets, &identity.namespace);
     Ok((identity, endpoint))
 }
 

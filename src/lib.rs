@@ -23,6 +23,7 @@
 //! |---|---|---|
 //! | [`api`] | the Kubernetes API: types, docs, validation rules | none |
 //! | [`plan`], [`components`], [`gateway`], [`render`], [`status`] | the middle: values in, values out | none |
+//! | [`provider`] | databases and object stores that other operators run: what to ask for, and whether it is there | none |
 //! | [`reason`], [`sensitive`] | vocabulary: reasons, problems, progress; strings that must not be seen | none |
 //! | [`cluster`], [`keyring`], [`leader`] | the API server | Kubernetes |
 //! | [`sql`] | the database | PostgreSQL |
@@ -45,6 +46,7 @@ pub mod leader;
 pub mod offline;
 pub mod pass;
 pub mod plan;
+pub mod provider;
 pub mod reason;
 pub mod render;
 pub mod run;

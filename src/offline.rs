@@ -189,38 +189,40 @@ fn placeholders(project: &SupabaseProject, identity: &Identity) -> Result<Secret
             *byte = counter;
         }
     };
-    let spec = &project.spec;
+    let database = project.spec.database.clone().unwrap_or_default();
+    let storage = project.spec.storage.clone().unwrap_or_default();
     let mut secrets = Secrets::from([
-        (
-            spec.database.secret_ref.name.clone(),
-            text(&[
-                ("host", "placeholder-host"),
-                ("port", "5432"),
-                ("database", "placeholder-database"),
-                ("username", "placeholder-username"),
-                ("password", "placeholder-password"),
-            ]),
-        ),
-        (
-            spec.storage.secret_ref.name.clone(),
-            text(&[
-                ("endpoint", "https://placeholder-endpoint"),
-                ("region", "placeholder-region"),
-                ("bucket", "placeholder-bucket"),
-                ("accessKeyId", "placeholder-access-key-id"),
-                ("secretAccessKey", "placeholder-secret-access-key"),
-            ]),
-        ),
         (identity.name.jwt().to_string(), generated(keys::mint(&mut entropy, Timestamp::UNIX_EPOCH)?)),
         (identity.name.database_roles().to_string(), generated(keys::mint_passwords(&mut entropy))),
     ]);
-    if let Some(login) = spec.studio.as_ref().and_then(|studio| studio.dashboard_basic_auth_secret_ref.as_ref()) {
+    if let Some(secret) = database.secret_ref {
+        let keys = [
+            ("host", "placeholder-host"),
+            ("port", "5432"),
+            ("database", "placeholder-database"),
+            ("username", "placeholder-username"),
+            ("password", "placeholder-password"),
+        ];
+        secrets.insert(secret.name, text(&keys));
+    }
+    if let Some(secret) = storage.secret_ref {
+        let keys = [
+            ("endpoint", "https://placeholder-endpoint"),
+            ("region", "placeholder-region"),
+            ("bucket", "placeholder-bucket"),
+            ("accessKeyId", "placeholder-access-key-id"),
+            ("secretAccessKey", "placeholder-secret-access-key"),
+        ];
+        secrets.insert(secret.name, text(&keys));
+    }
+    if let Some(login) = project.spec.studio.as_ref().and_then(|studio| studio.dashboard_basic_auth_secret_ref.as_ref())
+    {
         secrets.insert(login.name.clone(), text(&[("username", "placeholder"), ("password", "placeholder-password")]));
     }
-    if let Some(given) = spec.functions.as_ref().and_then(|functions| functions.secret_ref.as_ref()) {
+    if let Some(given) = project.spec.functions.as_ref().and_then(|functions| functions.secret_ref.as_ref()) {
         secrets.insert(given.name.clone(), text(&[("PLACEHOLDER", "placeholder")]));
     }
-    for authority in [&spec.database.ca_secret_ref, &spec.storage.ca_secret_ref].into_iter().flatten() {
+    for authority in [database.ca_secret_ref, storage.ca_secret_ref].into_iter().flatten() {
         let placeholder = "-----BEGIN CERTIFICATE-----\nplaceholder\n-----END CERTIFICATE-----\n";
         secrets.insert(authority.name.clone(), text(&[(authority.key(), placeholder)]));
     }

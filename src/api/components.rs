@@ -85,9 +85,9 @@ pub struct PodTemplate {
     pub image_pull_secrets: Vec<LocalObjectReference>,
 }
 
-/// An object whose fields are checked when the plan is made: spelled out in every component, the schema of an affinity
-/// would be most of the CRD.
-fn any_object(_: &mut SchemaGenerator) -> Schema {
+/// An object whose fields are checked when it is used: spelled out wherever there is one, the schema of an affinity would
+/// be most of the CRD.
+pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 

@@ -15,13 +15,16 @@ pub use components::{
     ComponentSpec, ConfigMapRef, FunctionSpec, FunctionsSpec, FunctionsVolume, GatewaySpec, GatewayType, PodTemplate,
     PoolerSpec, PostgrestSpec, RealtimeSpec, StorageApiSpec, StudioSpec, WorkloadSpec,
 };
-pub use database::{CaSecretRef, DatabaseSpec, Privileges, SecretRef, SslMode};
-pub use project::{SupabaseProject, SupabaseProjectSpec};
+pub use database::{
+    AntiAffinity, CaSecretRef, DatabaseAffinity, DatabaseProvider, DatabaseSpec, ManagedDatabaseSpec, Privileges,
+    SecretRef, SslMode, VolumeSpec,
+};
+pub use project::{DeletionPolicy, SupabaseProject, SupabaseProjectSpec};
 pub use status::{
     ComponentPhase, ComponentStatus, Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase,
     SupabaseProjectStatus,
 };
-pub use storage::StorageSpec;
+pub use storage::{ManagedStorageSpec, StorageProvider, StorageSpec};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

@@ -1,4 +1,5 @@
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -48,6 +49,8 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = kube::core::Rule::new("(has(self.database) && has(self.database.secretRef)) == (has(oldSelf.database) && has(oldSelf.database.secretRef))").message("a database cannot change between managed and your own (secretRef): its data would stay behind; make a new project and move them"),
+    validation = kube::core::Rule::new("(has(self.storage) && has(self.storage.secretRef)) == (has(oldSelf.storage) && has(oldSelf.storage.secretRef))").message("storage cannot change between managed and your own (secretRef): its files would stay behind; make a new project and move them"),
     validation = kube::core::Rule::new("has(self.projectId) == has(oldSelf.projectId) && (!has(self.projectId) || self.projectId == oldSelf.projectId)").message("projectId cannot change: files and tenants of the project are stored under it"),
     validation = kube::core::Rule::new("!(has(self.kong) && has(self.gateway))").message("kong and gateway exclude each other: kong is another spelling of gateway with type Kong"),
     validation = kube::core::Rule::new("!(has(self.meta) && has(self.meta.enabled) && !self.meta.enabled) || (has(self.studio) && has(self.studio.enabled) && !self.studio.enabled)").message("studio needs meta: set studio.enabled to false as well, or leave meta enabled")
@@ -74,11 +77,25 @@ pub struct SupabaseProjectSpec {
     #[x_kube(validation = kube::core::Rule::new("self.matches('^https?://[a-zA-Z0-9.-]+(:[0-9]+)?$')").message("publicUrl must be http:// or https://, a host and optionally a port, without a path or a trailing slash"))]
     pub public_url: Option<String>,
 
-    /// The PostgreSQL database of this project.
-    pub database: DatabaseSpec,
+    /// The PostgreSQL database of this project. Default: one that CloudNativePG runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseSpec>,
 
-    /// The S3 bucket of this project.
-    pub storage: StorageSpec,
+    /// The S3 bucket of this project. Default: one in a MinIO that the MinIO operator runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageSpec>,
+
+    /// What becomes of the generated keys, and of the data of a managed database and object store, when the project is
+    /// deleted: `Retain` leaves them, and a new project of the same name and namespace goes on with them; `Delete`
+    /// removes them with it. After a change, delete the project only when `status.observedGeneration` has followed.
+    /// A database or bucket of your own (`secretRef`) is never deleted. Default: `Retain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+
+    /// Stops the project and keeps its data: no component has a pod, a managed database is hibernated, a managed MinIO
+    /// stopped. `false` wakes it. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
 
     /// The API gateway: the only door to the project's services.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,4 +140,14 @@ pub struct SupabaseProjectSpec {
     /// Supavisor: a connection pooler for clients that speak PostgreSQL. Off by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pooler: Option<PoolerSpec>,
+}
+
+/// What becomes of the data of a managed database and object store when their project is deleted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// They stay and keep running; a new project of the same name takes them over.
+    #[default]
+    Retain,
+    /// They are deleted with the project.
+    Delete,
 }

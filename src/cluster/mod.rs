@@ -5,6 +5,7 @@ mod call;
 mod fetch;
 mod seen;
 mod stores;
+mod surroundings;
 mod trouble;
 mod watch;
 
@@ -13,6 +14,7 @@ pub use call::{CallError, bounded};
 pub use fetch::{ConfigMapCache, SecretCache};
 pub use seen::{ObjectKey, ProjectKey, Rollout, Seen};
 pub use stores::Stores;
+pub use surroundings::surroundings;
 pub use trouble::Trouble;
 pub use watch::{Scope, Trigger, Wakes, start};
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::inputs::{SecretReader, Secrets};
 use super::keys::Credentials;
-use crate::api::{CaSecretRef, DatabaseSpec, Privileges, SslMode, StorageSpec};
+use crate::api::{CaSecretRef, DatabaseSpec, Privileges, SecretRef, SslMode, StorageSpec};
 use crate::reason::{Problem, Reason};
 use crate::render::Digest;
 use crate::sensitive::Sensitive;
@@ -66,7 +66,8 @@ impl BucketEndpoint {
 }
 
 pub fn database(spec: &DatabaseSpec, secrets: &Secrets, namespace: &str) -> Result<DatabaseEndpoint, Problem> {
-    let secret = SecretReader::open(secrets, "spec.database.secretRef", namespace, &spec.secret_ref.name)?;
+    let reference = own("spec.database.secretRef", spec.secret_ref.as_ref())?;
+    let secret = SecretReader::open(secrets, "spec.database.secretRef", namespace, &reference.name)?;
     let port = secret.line("port")?;
     Ok(DatabaseEndpoint {
         host: secret.line("host")?.to_owned(),
@@ -86,7 +87,8 @@ pub fn database(spec: &DatabaseSpec, secrets: &Secrets, namespace: &str) -> Resu
 }
 
 pub fn bucket(spec: &StorageSpec, secrets: &Secrets, namespace: &str) -> Result<BucketEndpoint, Problem> {
-    let secret = SecretReader::open(secrets, "spec.storage.secretRef", namespace, &spec.secret_ref.name)?;
+    let reference = own("spec.storage.secretRef", spec.secret_ref.as_ref())?;
+    let secret = SecretReader::open(secrets, "spec.storage.secretRef", namespace, &reference.name)?;
     let endpoint = secret.line("endpoint")?.trim_end_matches('/');
     if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
         return Err(secret
@@ -102,6 +104,10 @@ pub fn bucket(spec: &StorageSpec, secrets: &Secrets, namespace: &str) -> Result<
         ca: authority("spec.storage.caSecretRef", spec.ca_secret_ref.as_ref(), secrets, namespace)?,
         secret: format!("{namespace}/{}", secret.name),
     })
+}
+
+fn own<'a>(field: &str, reference: Option<&'a SecretRef>) -> Result<&'a SecretRef, Problem> {
+    reference.ok_or_else(|| Problem::new(Reason::SpecInvalid, format!("{field} is missing; set it")))
 }
 
 fn authority(

@@ -43,13 +43,12 @@ pub struct References {
 
 /// What must be read before a project can be planned.
 pub fn references(name: &ProjectName, spec: &SupabaseProjectSpec) -> References {
-    let mut secrets = vec![
-        spec.database.secret_ref.name.clone(),
-        spec.storage.secret_ref.name.clone(),
-        name.jwt().to_string(),
-        name.database_roles().to_string(),
-    ];
-    let authorities = [&spec.database.ca_secret_ref, &spec.storage.ca_secret_ref];
+    let (database, storage) = (spec.database.as_ref(), spec.storage.as_ref());
+    let mut secrets = vec![name.jwt().to_string(), name.database_roles().to_string()];
+    let own = [database.and_then(|spec| spec.secret_ref.as_ref()), storage.and_then(|spec| spec.secret_ref.as_ref())];
+    secrets.extend(own.into_iter().flatten().map(|secret| secret.name.clone()));
+    let authorities =
+        [database.and_then(|spec| spec.ca_secret_ref.as_ref()), storage.and_then(|spec| spec.ca_secret_ref.as_ref())];
     secrets.extend(authorities.into_iter().flatten().map(|ca| ca.name.clone()));
     let dashboard = spec.studio.as_ref().and_then(|studio| studio.dashboard_basic_auth_secret_ref.as_ref());
     let functions = spec.functions.as_ref().and_then(|functions| functions.secret_ref.as_ref());

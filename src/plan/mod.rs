@@ -125,8 +125,8 @@ pub fn plan(project: &SupabaseProject, inputs: &Inputs) -> Result<Plan, Blocked>
     let (public_url, gateway_url) = (public_url(spec, &identity), gateway::internal_url(&identity));
     let auth = spec.auth.clone().unwrap_or_default();
     let auth = components::auth::settings(&auth, secrets, namespace, &public_url, &gateway_url);
-    let database = endpoints::database(&spec.database, secrets, namespace);
-    let bucket = endpoints::bucket(&spec.storage, secrets, namespace);
+    let database = endpoints::database(&spec.database.clone().unwrap_or_default(), secrets, namespace);
+    let bucket = endpoints::bucket(&spec.storage.clone().unwrap_or_default(), secrets, namespace);
     let workloads = release.clone().and_then(|release| workloads(spec, &release));
     match (release, workloads, auth, studio, functions, storage, database, bucket) {
         (Ok(release), Ok(workloads), Ok(auth), Ok(studio), Ok(functions), Ok(storage), Ok(database), Ok(bucket)) => {

@@ -55,6 +55,41 @@ impl ProjectName {
         self.child("service-keys")
     }
 
+    /// CloudNativePG's Cluster. Instances, Services and Secrets of it are named after it.
+    pub fn database(&self) -> ObjectName {
+        self.child("db")
+    }
+
+    /// Secret that CloudNativePG makes with the superuser's login.
+    pub fn database_superuser(&self) -> ObjectName {
+        self.child("db-superuser")
+    }
+
+    /// Secret that CloudNativePG makes with the CA of the database servers.
+    pub fn database_ca(&self) -> ObjectName {
+        self.child("db-ca")
+    }
+
+    /// The MinIO operator's Tenant.
+    pub fn minio(&self) -> ObjectName {
+        self.child("minio")
+    }
+
+    /// The RustFS operator's Tenant.
+    pub fn rustfs(&self) -> ObjectName {
+        self.child("rustfs")
+    }
+
+    /// Secret with the generated keys of the managed object store.
+    pub fn object_store_keys(&self) -> ObjectName {
+        self.child("object-store-keys")
+    }
+
+    /// The same keys in the form that the object store's operator reads.
+    pub fn object_store_configuration(&self) -> ObjectName {
+        self.child("object-store-config")
+    }
+
     /// Secret with the dashboard's login.
     pub fn dashboard(&self) -> ObjectName {
         self.child("dashboard")
@@ -124,6 +159,12 @@ mod tests {
             let project = ProjectName::parse(&name).unwrap();
             let mut children: Vec<_> = COMPONENTS.iter().map(|w| project.component(w.component)).collect();
             children.extend([project.jwt(), project.database_roles(), project.api_keys(), project.service_keys()]);
+            // CloudNativePG's limit for a Cluster, and room for `-p0-` and a pod's number behind a Tenant.
+            for child in [project.database(), project.minio(), project.rustfs()] {
+                prop_assert!(child.as_str().len() <= 50);
+                children.push(child);
+            }
+            children.extend([project.object_store_keys(), project.object_store_configuration()]);
             children.extend([project.dashboard(), project.authorities()]);
             children.extend(COMPONENTS.iter().map(|w| project.migration(w.component, Digest::of_bytes(b"content"))));
             for child in children {

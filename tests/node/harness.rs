@@ -54,8 +54,9 @@ impl Stack {
     }
 
     /// A PostgreSQL whose data outlives its pod, with TLS if `certificate` says so.
+    /// With a certificate it refuses every connection without TLS, from its first moment on.
     pub fn postgres(&self, certificate: Option<&Certificate>) {
-        let yaml = include_str!("../../examples/demo/postgres.yaml")
+        let mut yaml = include_str!("../../examples/demo/postgres.yaml")
             .replace("external", &self.namespace)
             .replace("{name: data, emptyDir: {}}", "{name: data, persistentVolumeClaim: {claimName: postgres-data}}");
         let volume = json!({
@@ -71,6 +72,7 @@ impl Stack {
                 ("ca.crt", certificate.authority.as_str()),
             ]);
             self.secret("postgres-tls", &data);
+            yaml = yaml.replace("host  all all", "hostssl all all");
         }
         apply(&yaml);
         kubectl(&["-n", &self.namespace, "rollout", "status", "deployment/postgres", "--timeout=120s"]);

@@ -14,6 +14,7 @@ GO_TOOLS=(
     "helm|helm.sh/helm/v4/cmd/helm|150"
     "minio|github.com/minio/minio|160"
     "minio-user|.|60"
+    "cnpg|github.com/cloudnative-pg/cloudnative-pg/cmd/manager|90"
     "image|.|5"
     "pause|.|5"
 )

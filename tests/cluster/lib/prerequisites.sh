@@ -13,6 +13,9 @@ declare -A PACKAGE_OF=(
     [/bin/busybox]=busybox
     [/usr/lib/postgresql/15/bin/postgres]=postgresql-15
     [/usr/lib/postgresql/15/lib/wal2json.so]=postgresql-15-wal2json
+    [/usr/lib/postgresql/15/lib/pgaudit.so]=postgresql-15-pgaudit
+    [/usr/lib/postgresql/15/lib/pg_cron.so]=postgresql-15-cron
+    [cc]=gcc
     [/etc/ssl/certs/ca-certificates.crt]=ca-certificates
     [/usr/share/zoneinfo/UTC]=tzdata
 )

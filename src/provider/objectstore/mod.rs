@@ -1,0 +1,327 @@
+//! Managed object stores: MinIO and RustFS, asked for through their operators' Tenants. Both get generated root keys,
+//! one bucket, and are reached inside of the cluster without TLS.
+
+mod minio;
+mod rustfs;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use serde_json::{Map, Value, json};
+
+use super::database::cnpg::{resources, volume_size};
+use super::diagnosis::{Fields, Surroundings};
+use super::{Body, BodyKind, Inputs, Lifecycle, Observation, Patience, Upstream, Wanted, live, retention};
+use crate::api::{ManagedStorageSpec, StorageProvider, StorageSpec};
+use crate::plan::inputs::{SecretReader, Secrets};
+use crate::plan::keys::Entropy;
+use crate::plan::names::ObjectName;
+use crate::plan::{BucketEndpoint, Identity};
+use crate::reason::{Problem, Reason};
+use crate::render::Digest;
+use crate::sensitive::Sensitive;
+
+/// Bucket that the store makes at its start.
+pub const BUCKET: &str = "supabase-storage";
+/// What both servers take when nothing else is said.
+const REGION: &str = "us-east-1";
+/// Constant for ever: a pool of another name is another, empty store.
+const POOL: &str = "p0";
+const DEFAULT_SIZE: &str = "20Gi";
+/// On the Tenant it wakes its operator, which does not watch Secrets; on the Pods it makes them take the new keys.
+const KEYS_HASH: &str = "supabase-operator.dev/secret-hash";
+
+const FIELDS: Fields = Fields {
+    image: "spec.storage.managed.image",
+    storage_class: "spec.storage.managed.storageClassName",
+    resources: "spec.storage.managed.resources",
+    failed: Reason::StorageFailed,
+    settings: "spec.storage.managed",
+};
+
+/// Who runs the object store of a project, with the settings for it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Provider {
+    Minio(ManagedStorageSpec),
+    Rustfs(ManagedStorageSpec),
+}
+
+/// A managed object store with every setting resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StorePlan {
+    pub identity: Identity,
+    pub upstream: Upstream,
+    pub name: ObjectName,
+    pub lifecycle: Lifecycle,
+    pub servers: i32,
+    pub volumes_per_server: i32,
+    pub size: String,
+    pub storage_class: Option<String>,
+    /// `None` where the provider's operator chooses.
+    pub image: Option<String>,
+    pub resources: ResourceRequirements,
+}
+
+/// The store's root keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreKeys {
+    pub access_key_id: Sensitive,
+    pub secret_access_key: Sensitive,
+}
+
+const ACCESS_KEY: &str = "accessKeyId";
+const SECRET_KEY: &str = "secretAccessKey";
+
+/// Makes the content of the Secret `<project>-object-store-keys`: hexadecimal, which needs no escaping anywhere.
+pub fn mint(entropy: Entropy<'_>) -> BTreeMap<&'static str, Sensitive> {
+    let mut random = |length: usize| {
+        let mut bytes = vec![0; length];
+        entropy(&mut bytes);
+        Sensitive::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    };
+    BTreeMap::from([(ACCESS_KEY, random(10)), (SECRET_KEY, random(20))])
+}
+
+impl StoreKeys {
+    /// # Errors
+    /// They would not pass through the file of shell assignments that MinIO reads.
+    pub fn read(secret: &SecretReader<'_>) -> Result<Self, Problem> {
+        let key = |name: &str| {
+            let value = secret.line(name)?;
+            let plain = value.chars().all(|c| c.is_ascii_alphanumeric() || "+/=_-.".contains(c));
+            if value.len() < 8 || !plain {
+                return Err(secret.problem(
+                    Reason::KeysInvalid,
+                    &format!("key {name:?} must have at least 8 letters, digits or +/=_-. and nothing else"),
+                ));
+            }
+            Ok(Sensitive::new(value))
+        };
+        Ok(Self { access_key_id: key(ACCESS_KEY)?, secret_access_key: key(SECRET_KEY)? })
+    }
+}
+
+impl Provider {
+    /// `None` where the object store is the user's own.
+    pub fn of(spec: Option<&StorageSpec>) -> Option<Self> {
+        let managed = match spec {
+            Some(spec) if spec.secret_ref.is_some() => return None,
+            Some(spec) => spec.managed.clone().unwrap_or_default(),
+            None => ManagedStorageSpec::default(),
+        };
+        Some(match managed.provider.unwrap_or_default() {
+            StorageProvider::Minio => Self::Minio(managed),
+            StorageProvider::Rustfs => Self::Rustfs(managed),
+        })
+    }
+
+    fn upstream(&self) -> Upstream {
+        match self {
+            Self::Minio(_) => Upstream::MinioTenant,
+            Self::Rustfs(_) => Upstream::RustfsTenant,
+        }
+    }
+
+    fn name(&self, identity: &Identity) -> ObjectName {
+        match self {
+            Self::Minio(_) => identity.name.minio(),
+            Self::Rustfs(_) => identity.name.rustfs(),
+        }
+    }
+
+    pub fn inputs(&self, identity: &Identity) -> Inputs {
+        let name = self.name(identity);
+        let label = match self {
+            Self::Minio(_) => minio::TENANT_LABEL,
+            Self::Rustfs(_) => rustfs::TENANT_LABEL,
+        };
+        Inputs {
+            secrets: vec![identity.name.object_store_keys()],
+            upstream: self.upstream(),
+            selector: format!("{label}={name}"),
+            name,
+        }
+    }
+
+    /// `live` is the upstream object, where there is one: what the spec leaves open stays as it is there. `tenants` are
+    /// the names of all Tenants of this kind in the namespace.
+    ///
+    /// # Errors
+    /// Settings that cannot be, with the field and the remedy.
+    pub fn plan(
+        &self,
+        identity: &Identity,
+        lifecycle: Lifecycle,
+        live: Option<&Value>,
+        tenants: &[String],
+    ) -> Result<StorePlan, Problem> {
+        let name = self.name(identity);
+        let (spec, layout) = match self {
+            Self::Minio(spec) => {
+                minio::alone(identity, &name, tenants)?;
+                (spec, minio::LAYOUT)
+            }
+            Self::Rustfs(spec) => (spec, rustfs::LAYOUT),
+        };
+        let running = |pointer| live.map(|live| live::number(live, pointer)).filter(|number| *number > 0);
+        let servers = kept("servers", spec.servers, running("/spec/pools/0/servers"), 1)?;
+        let volumes = running(layout.volumes_per_server);
+        let volumes = kept("volumesPerServer", spec.volumes_per_server, volumes, layout.default_volumes)?;
+        (layout.check)(servers, volumes)?;
+        let image = live.map(|live| live::text(live, "/spec/image")).filter(|image| !image.is_empty());
+        Ok(StorePlan {
+            upstream: self.upstream(),
+            name,
+            identity: identity.clone(),
+            lifecycle,
+            servers,
+            volumes_per_server: volumes,
+            size: volume_size(
+                "spec.storage.managed.size",
+                spec.size.as_deref(),
+                live.map(|live| live::text(live, layout.size)),
+                DEFAULT_SIZE,
+            )?,
+            storage_class: spec.storage_class_name.clone(),
+            image: spec.image.as_deref().or(image).or(layout.default_image).map(str::to_owned),
+            resources: spec.resources.clone().unwrap_or_else(|| resources("100m", "256Mi", "1Gi")),
+        })
+    }
+}
+
+/// Where two Tenants differ.
+struct Layout {
+    volumes_per_server: &'static str,
+    default_volumes: i32,
+    size: &'static str,
+    default_image: Option<&'static str>,
+    check: fn(i32, i32) -> Result<(), Problem>,
+}
+
+/// A number that files were spread by: it stays what it is.
+fn kept(field: &str, wanted: Option<i32>, running: Option<i64>, default: i32) -> Result<i32, Problem> {
+    let running = running.and_then(|number| i32::try_from(number).ok());
+    match (wanted, running) {
+        (Some(wanted), Some(running)) if wanted != running => Err(invalid(format!(
+            "spec.storage.managed.{field}: the files are spread over {running} and it cannot become {wanted}; set it to {running}"
+        ))),
+        (Some(number), _) | (None, Some(number)) => Ok(number),
+        (None, None) => Ok(default),
+    }
+}
+
+fn invalid(message: String) -> Problem {
+    Problem::new(Reason::SpecInvalid, message)
+}
+
+impl StorePlan {
+    /// The configuration Secret, then the Tenant that reads it. A suspended MinIO has no Tenant: its operator knows no
+    /// pause, and leaves the volumes when a Tenant goes. RustFS keeps running: what its operator leaves is not known.
+    pub fn render(&self, keys: &StoreKeys) -> Wanted {
+        let secret = self.secret(&self.identity.name.object_store_configuration(), &self.configuration(keys));
+        let mut wanted = Wanted { apply: vec![secret], withdraw: Vec::new() };
+        if self.is_withdrawn() {
+            wanted.withdraw.push((self.upstream, self.name.clone()));
+            return wanted;
+        }
+        let hash = Digest::of(&json!([keys.access_key_id.expose(), keys.secret_access_key.expose()])).to_hex();
+        let (part, spec) = match self.upstream {
+            Upstream::RustfsTenant => ("rustfs", rustfs::spec(self)),
+            Upstream::MinioTenant | Upstream::Cluster => ("minio", minio::spec(self, &hash)),
+        };
+        let mut metadata = retention::metadata(&self.identity, &self.name, (part, "object-store"), self.lifecycle);
+        metadata.insert("annotations".to_owned(), json!({KEYS_HASH: hash}));
+        let kind = self.upstream;
+        let body = json!({"apiVersion": kind.api_version(), "kind": kind.kind(), "metadata": metadata, "spec": spec});
+        wanted.apply.push(Body { kind: BodyKind::Upstream(kind), name: self.name.clone(), body });
+        wanted
+    }
+
+    /// The Secret of [`mint`]ed keys: created once, never applied, and kept where the data are.
+    pub fn keys_secret(&self, keys: &BTreeMap<&'static str, Sensitive>) -> Body {
+        let keys = keys.iter().map(|(name, value)| ((*name).to_owned(), value.expose().to_owned())).collect();
+        self.secret(&self.identity.name.object_store_keys(), &keys)
+    }
+
+    fn secret(&self, name: &ObjectName, entries: &BTreeMap<String, String>) -> Body {
+        let part = if self.upstream == Upstream::RustfsTenant { "rustfs" } else { "minio" };
+        let metadata = retention::metadata(&self.identity, name, (part, "object-store"), self.lifecycle);
+        let data: Map<String, Value> = entries
+            .iter()
+            .map(|(key, value)| (key.clone(), json!(k8s_openapi::ByteString(value.clone().into_bytes()))))
+            .collect();
+        let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data});
+        Body { kind: BodyKind::Secret, name: name.clone(), body }
+    }
+
+    fn configuration(&self, keys: &StoreKeys) -> BTreeMap<String, String> {
+        match self.upstream {
+            Upstream::RustfsTenant => rustfs::configuration(keys),
+            Upstream::MinioTenant | Upstream::Cluster => minio::configuration(keys),
+        }
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.lifecycle.suspended && self.upstream == Upstream::MinioTenant
+    }
+
+    /// `tenants` as for [`Provider::plan`].
+    pub fn observe(
+        &self,
+        live: Option<&Value>,
+        around: &Surroundings,
+        secrets: &Secrets,
+        patience: &Patience,
+    ) -> Observation<BucketEndpoint> {
+        match self.upstream {
+            Upstream::RustfsTenant => rustfs::observe(self, live, around, secrets, patience),
+            Upstream::MinioTenant | Upstream::Cluster => minio::observe(self, live, around, secrets, patience),
+        }
+    }
+
+    /// The Tenant in messages.
+    fn object(&self) -> String {
+        format!("Tenant {}/{}", self.identity.namespace, self.name)
+    }
+
+    /// The root keys; `None` until they were made.
+    ///
+    /// # Errors
+    /// The Secret was changed into something that cannot be used.
+    pub fn keys(&self, secrets: &Secrets) -> Result<Option<StoreKeys>, Problem> {
+        let name = self.identity.name.object_store_keys();
+        let namespace = &self.identity.namespace;
+        match SecretReader::open(secrets, "spec.storage.managed", namespace, name.as_str()) {
+            Ok(secret) => StoreKeys::read(&secret).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn endpoint(&self, url: String, secrets: &Secrets) -> Result<Option<BucketEndpoint>, Problem> {
+        let secret = format!("{}/{}", self.identity.namespace, self.identity.name.object_store_keys());
+        Ok(self.keys(secrets)?.map(|keys| BucketEndpoint {
+            endpoint: url,
+            region: REGION.to_owned(),
+            bucket: BUCKET.to_owned(),
+            access_key_id: keys.access_key_id,
+            secret_access_key: keys.secret_access_key,
+            force_path_style: true,
+            ca: None,
+            secret,
+        }))
+    }
+
+    /// Spec of the claim of each volume.
+    fn claim(&self) -> Value {
+        let mut claim = json!({
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": self.size}},
+        });
+        if let (Some(class), Some(fields)) = (&self.storage_class, claim.as_object_mut()) {
+            fields.insert("storageClassName".to_owned(), json!(class));
+        }
+        claim
+    }
+}
