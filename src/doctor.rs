@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::api::{DatabaseSpec, SecretRef, SupabaseProject};
 use crate::offline::{Documents, OfflineError};
-use crate::plan::{DatabaseEndpoint, Identity, endpoints};
+use crate::plan::{DatabaseEndpoint, Identity, endpoints, pools};
 use crate::sql::{self, Finding, Inspection, Profile, Role, Severity};
 
 /// Where the database is reached from here, if not where the Secret says.
@@ -45,7 +45,9 @@ pub async fn examine(file: &Path, address: &Address) -> Result<Diagnosis, Offlin
         endpoint.host.clone_from(host);
     }
     endpoint.port = address.port.unwrap_or(endpoint.port);
-    let inspection = sql::look(&endpoint, &owner).await.map_err(OfflineError::Problem)?;
+    let mut inspection = sql::look(&endpoint, &owner).await.map_err(OfflineError::Problem)?;
+    let spec = documents.projects.first().map(|project| project.spec.clone()).unwrap_or_default();
+    inspection.findings.extend(sql::crowded(&inspection.facts, pools::of_spec(&spec)));
     let usable = inspection.findings.iter().all(|finding| finding.severity > Severity::Unprepared);
     Ok(Diagnosis { text: report(&inspection, &endpoint), usable })
 }

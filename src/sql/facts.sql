@@ -16,7 +16,9 @@ SELECT json_build_object(
   'settings', (SELECT json_object_agg(name, setting) FROM pg_settings
     WHERE name IN ('wal_level', 'rds.logical_replication', 'max_connections', 'max_replication_slots',
                    'shared_preload_libraries', 'output_plugin_libraries')),
-  'slotsFree', current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots) >= 2,
+  -- Those that Realtime has now are no others'.
+  'slotsFree', current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots s
+    WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = s.active_pid AND a.usename = 'supabase_admin')) >= 2,
   'extensions', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM pg_available_extensions
     WHERE name = ANY ($3)),
   'roles', (SELECT json_object_agg(rolname, json_build_object('login', rolcanlogin, 'inherit', rolinherit,

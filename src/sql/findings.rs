@@ -63,13 +63,13 @@ impl Finding {
         Self { severity: Severity::Unprepared, reason, feature: None, what: what.into(), remedy: remedy.into() }
     }
 
-    pub(super) fn limited(feature: Feature, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn limited(feature: Feature, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         let (what, remedy) = (what.into(), remedy.into());
-        let reason = Reason::DatabasePrivilegeMissing;
+        let reason = Reason::DatabaseLimited;
         Self { severity: Severity::Limited, reason, feature: Some(feature), what, remedy }
     }
 
-    fn notice(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn notice(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         let reason = Reason::Connected;
         Self { severity: Severity::Notice, reason, feature: None, what: what.into(), remedy: remedy.into() }
     }
@@ -289,9 +289,6 @@ fn foreign(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// What the services may hold together with their default pools.
-const CONNECTIONS: u32 = 60;
-
 fn notices(facts: &Facts, endpoint: &DatabaseEndpoint) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !facts.tls {
@@ -300,12 +297,14 @@ fn notices(facts: &Facts, endpoint: &DatabaseEndpoint) -> Vec<Finding> {
             "set spec.database.sslMode to verify-full, with the server's CA, unless the network is trusted",
         ));
     }
-    let most = facts.setting("max_connections").parse().unwrap_or(CONNECTIONS);
-    if most < CONNECTIONS {
-        findings.push(Finding::notice(
-            format!("max_connections is {most}; the services may hold {CONNECTIONS} together"),
-            "raise max_connections, or have fewer components",
-        ));
-    }
     findings
+}
+
+/// What is to be said of a server that may have fewer connections than the services' pools together.
+pub fn crowded(facts: &Facts, pools: u32) -> Option<Finding> {
+    let most = facts.setting("max_connections").parse::<u32>().ok().filter(|most| *most < pools)?;
+    Some(Finding::notice(
+        format!("max_connections is {most}, and the pools of the services may hold {pools} connections together"),
+        "raise max_connections, or have fewer replicas",
+    ))
 }

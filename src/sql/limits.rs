@@ -42,8 +42,8 @@ pub fn limits(facts: &Facts, profile: Profile) -> Vec<Finding> {
     let replication = gives(user.replication) || member("rds_superuser") || member("rds_replication");
     if !facts.role(Role::SupabaseAdmin).map_or(replication, |role| role.replication) {
         limit(
-            Feature::PostgresChanges,
-            "role supabase_admin may not replicate: Realtime sends no changes of tables",
+            Feature::Realtime,
+            "role supabase_admin may not replicate, which Realtime does for every tenant: Realtime cannot work",
             "as a superuser: ALTER ROLE supabase_admin REPLICATION; on Amazon RDS: GRANT rds_replication TO supabase_admin",
         );
     }
@@ -73,12 +73,12 @@ fn replication_limits(facts: &Facts) -> Vec<Finding> {
             Some(_) => "set rds.logical_replication to 1 in the parameter group, and restart the server",
             None => "set wal_level to logical, and restart the server",
         };
-        let what = format!("wal_level is {}: Realtime sends no changes of tables", facts.setting("wal_level"));
-        findings.push(Finding::limited(changes, what, remedy));
+        let what = format!("wal_level is {}: Realtime cannot work", facts.setting("wal_level"));
+        findings.push(Finding::limited(Feature::Realtime, what, remedy));
     } else if !facts.slots_free {
         findings.push(Finding::limited(
             changes,
-            "less than two replication slots are free: Realtime may send no changes of tables",
+            "less than two replication slots are free: Realtime may not send messages and changes of tables",
             "raise max_replication_slots, and restart the server; or remove slots that nobody uses",
         ));
     }

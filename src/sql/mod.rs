@@ -32,7 +32,7 @@ use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
 use connect::{CONNECT_LIMIT, bounded, connect};
 pub use facts::{Facts, SeenRole, SeenSchema, User};
-pub use findings::{Feature, Finding, Severity};
+pub use findings::{Feature, Finding, Severity, crowded};
 pub use memory::{Initialized, recall, remember};
 use problem::{explain, step_failed};
 pub use profile::Profile;
@@ -69,6 +69,11 @@ impl Inspection {
     /// The features that do not work here.
     pub fn limits(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Limited)
+    }
+
+    /// What is worth knowing.
+    pub fn notices(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Notice)
     }
 }
 

@@ -15,9 +15,9 @@ use crate::api::{Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase, S
 use crate::bucket::Checked;
 use crate::cluster::{Rollout, Trouble};
 use crate::components::Component;
-use crate::plan::{Plan, WorkloadPlan};
+use crate::plan::{LeftOut, Plan, WorkloadPlan, pools};
 use crate::reason::{ConditionType, Problem, Progress, Reason};
-use crate::sql::{Initialized, Inspection};
+use crate::sql::{self, Initialized, Inspection};
 use component::{component_statuses, is_failure, verdict as component};
 pub use news::{is_ready, same, transitions};
 
@@ -41,6 +41,8 @@ pub struct Findings {
     pub awaited: Vec<Component>,
     /// What components that have tenants were told.
     pub tenants: BTreeMap<Component, Progress<()>>,
+    /// Opening Storage's tables to a `service_role` that cannot bypass row level security; not started where it can.
+    pub admission: Progress<()>,
     pub usable: Progress<()>,
     pub deleting: bool,
 }
@@ -53,6 +55,7 @@ impl Findings {
             || self.keys == Progress::Running
             || self.database == Progress::Running
             || self.tenants.values().any(|tenant| *tenant == Progress::Running)
+            || self.admission == Progress::Running
             || self.usable == Progress::Running
     }
 
@@ -76,6 +79,7 @@ impl Findings {
             self.keys.failed(),
             self.database.failed(),
             self.objects.failed(),
+            self.admission.failed(),
         ];
         let tenants = self.tenants.values().map(Progress::failed);
         steps.into_iter().chain(tenants).any(|failure| failure.is_some())
@@ -127,6 +131,8 @@ pub fn report(
     let message = ready.message.clone();
     let summary = summary(findings, &ready);
     verdicts.extend(components);
+    // The project is ready without them.
+    verdicts.extend(findings.plan.iter().flat_map(|plan| &plan.left_out).map(left_out));
     let mut all = vec![ready];
     all.extend(summary);
     all.extend(verdicts);
@@ -145,13 +151,12 @@ pub fn report(
 
 /// The steps of the bring-up, in order.
 fn steps(findings: &Findings) -> Vec<Verdict> {
-    let server = |inspection: &Inspection| format!("PostgreSQL {}", inspection.version);
     vec![
         Verdict::of(
             ConditionType::PostgreSqlConnected.as_str(),
             &findings.postgresql,
             (Reason::Connecting, "connecting to PostgreSQL"),
-            (Reason::Connected, findings.postgresql.done().map(server).unwrap_or_default()),
+            (Reason::Connected, findings.postgresql.done().map(|seen| server(seen, findings)).unwrap_or_default()),
         ),
         Verdict::of(
             ConditionType::S3Connected.as_str(),
@@ -175,7 +180,7 @@ fn steps(findings: &Findings) -> Vec<Verdict> {
             ConditionType::DatabaseInitialized.as_str(),
             &findings.database,
             (Reason::InitializingDatabase, "making roles, schemas and grants"),
-            (Reason::DatabaseInitialized, "roles, schemas and grants are in place".to_owned()),
+            (Reason::DatabaseInitialized, findings.database.done().map(initialized).unwrap_or_default()),
         ),
         Verdict::of(
             ConditionType::NetworkReady.as_str(),
@@ -184,6 +189,25 @@ fn steps(findings: &Findings) -> Vec<Verdict> {
             (Reason::NetworkApplied, "every object is applied".to_owned()),
         ),
     ]
+}
+
+/// The server, and what is worth knowing about it.
+fn server(seen: &Inspection, findings: &Findings) -> String {
+    let crowded = findings.plan.as_ref().and_then(|plan| sql::crowded(&seen.facts, pools::of_plan(plan)));
+    let text = format!("PostgreSQL {}, profile {}", seen.version, seen.profile.as_str());
+    seen.notices().chain(&crowded).fold(text, |text, notice| format!("{text}. {}", notice.text()))
+}
+
+/// What was done, and what does not work all the same.
+fn initialized(database: &Initialized) -> String {
+    let text = "roles, schemas and grants are in place".to_owned();
+    database.limits.iter().fold(text, |text, limit| format!("{text}. {}", limit.text()))
+}
+
+fn left_out(left_out: &LeftOut) -> Verdict {
+    let LeftOut { workload, why } = left_out;
+    let message = format!("{} is not deployed: {}", workload.title, why.message);
+    Verdict::new(workload.condition, Some(false), why.reason, message)
 }
 
 /// What the objects that are not applied yet wait for.

@@ -27,7 +27,9 @@ const REALTIME_LOG: &str = "BEGIN; \
     ALTER FUNCTION realtime.standin() OWNER TO supabase_realtime_admin; \
     SELECT realtime.standin(); SET LOCAL log_min_messages = fatal; ROLLBACK";
 
-const REALTIME_SLOT: &str = "SELECT pg_create_logical_replication_slot('standin', 'wal2json', true)";
+const REALTIME_SLOT: &str = "SELECT pg_create_logical_replication_slot('standin', 'pgoutput', true)";
+
+const WAL2JSON_SLOT: &str = "SELECT pg_create_logical_replication_slot('standin', 'wal2json', true)";
 
 const SUPAVISOR: &str = "CREATE SCHEMA IF NOT EXISTS _supavisor; BEGIN; CREATE TABLE standin(i int); \
     SELECT * FROM _supavisor.standin; ROLLBACK";
@@ -82,10 +84,14 @@ async fn what_only_a_superuser_gives_works_where_nothing_is_said_against_it() {
             let initialized = sql::initialize(&endpoint, OWNER, &passwords()).await.unwrap();
             let limited = |feature| initialized.limit(feature).is_some();
             let as_admin = service(&endpoint, Role::SupabaseAdmin);
-            let log = session(&as_admin, REALTIME_LOG).await;
-            assert_eq!(log.is_err(), limited(sql::Feature::Realtime), "{version:?} {login:?} {log:?}");
-            let slot = session(&as_admin, REALTIME_SLOT).await;
-            assert_eq!(slot.is_err(), limited(sql::Feature::PostgresChanges), "{version:?} {login:?} {slot:?}");
+            for (needed, of) in [(REALTIME_LOG, "log_min_messages"), (REALTIME_SLOT, "may not replicate")] {
+                let missing = initialized.limits.iter().any(|limit| limit.what.contains(of));
+                let done = session(&as_admin, needed).await;
+                assert_eq!(done.is_err(), missing, "{version:?} {login:?} {of}: {done:?}");
+            }
+            let changes = session(&as_admin, WAL2JSON_SLOT).await;
+            let missing = limited(sql::Feature::PostgresChanges) || limited(sql::Feature::Realtime);
+            assert_eq!(changes.is_err(), missing, "{version:?} {login:?} {changes:?}");
             let ask = "SELECT * FROM pgbouncer.get_auth('authenticator')";
             let asked = session(&service(&endpoint, Role::Pgbouncer), ask).await;
             assert_eq!(asked.is_err(), limited(sql::Feature::Pooler), "{version:?} {login:?} {asked:?}");

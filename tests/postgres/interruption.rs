@@ -1,5 +1,6 @@
 //! The operator dies in the middle, or is not alone.
 
+use sqlx::AssertSqlSafe;
 use supabase_operator::plan::DatabaseEndpoint;
 use supabase_operator::reason::Reason;
 use supabase_operator::sql::{self, Role};
@@ -7,18 +8,23 @@ use supabase_operator::sql::{self, Role};
 use crate::door::Door;
 use crate::harness::{Login, OWNER, Server, Version, passwords};
 
-/// Everything that an initialisation made.
+/// Takes back everything that an initialisation made.
 async fn reset(server: &Server, owner: &str) {
-    server.run("postgres", "DROP DATABASE app WITH (FORCE)").await;
-    let names = Role::ALL.iter().map(|role| role.name()).chain(["postgres"]);
-    for name in names {
-        let drop = format!(
-            "DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') THEN \
-             DROP OWNED BY {name}; DROP ROLE {name}; END IF; END $$"
-        );
-        server.run("postgres", &drop).await;
+    let mut connection = server.root("postgres").await;
+    let names: Vec<&str> = Role::ALL.iter().map(|role| role.name()).chain(["postgres"]).collect();
+    let roles = format!(
+        "DO $$ DECLARE r name; BEGIN
+           FOR r IN SELECT rolname FROM pg_roles WHERE rolname = ANY (ARRAY['{}']) LOOP
+             EXECUTE format('DROP OWNED BY %I', r);
+             EXECUTE format('DROP ROLE %I', r);
+           END LOOP;
+         END $$",
+        names.join("', '")
+    );
+    let database = format!("CREATE DATABASE app OWNER {owner}");
+    for statement in ["DROP DATABASE app WITH (FORCE)", &roles, &database] {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
-    server.run("postgres", &format!("CREATE DATABASE app OWNER {owner}")).await;
 }
 
 async fn dies_after_each_statement(version: Version, login: Login) {

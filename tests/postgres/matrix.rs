@@ -14,8 +14,9 @@ fn of_a_master() -> Vec<(Severity, Option<Feature>)> {
     let features = [
         Feature::ServiceRole,
         Feature::Dashboard,
+        // It may neither set log_min_messages nor replicate.
         Feature::Realtime,
-        Feature::PostgresChanges,
+        Feature::Realtime,
         Feature::SchemaReload,
         Feature::Pooler,
     ];
@@ -91,9 +92,8 @@ async fn a_master_that_bypasses_and_replicates_gives_both_since_sixteen() {
         let initialized = sql::initialize(&endpoint, OWNER, &passwords()).await.unwrap();
         assert_eq!(foreseen.limits().cloned().collect::<Vec<_>>(), initialized.limits, "{version:?}");
         let limited = |feature| initialized.limit(feature).is_some();
-        assert!(!limited(Feature::Realtime));
         assert_eq!(limited(Feature::ServiceRole), version == Version::Fifteen);
-        assert_eq!(limited(Feature::PostgresChanges), version == Version::Fifteen);
+        assert_eq!(limited(Feature::Realtime), version == Version::Fifteen);
     }
 }
 
@@ -143,7 +143,9 @@ async fn settings_that_realtime_lacks_are_named_with_their_remedy() {
     let endpoint = server.login(Login::Superuser).await;
     let seen = sql::inspect(&endpoint, OWNER).await.unwrap();
     let text: Vec<String> = seen.findings.iter().map(sql::Finding::text).collect();
-    for words in ["set wal_level to logical", "add it to output_plugin_libraries", "max_connections is 20"] {
+    for words in ["set wal_level to logical", "add it to output_plugin_libraries"] {
         assert!(text.iter().any(|text| text.contains(words)), "{words}: {text:#?}");
     }
+    assert!(sql::crowded(&seen.facts, 21).unwrap().what.starts_with("max_connections is 20"));
+    assert_eq!(sql::crowded(&seen.facts, 20), None);
 }
