@@ -262,7 +262,10 @@ fn a_server_is_told_of_with_what_is_worth_knowing_about_it() {
     inspection.facts.settings.insert("max_connections".to_owned(), "20".to_owned());
     let status = first(&Findings { postgresql: Progress::Done(inspection), ..usable() });
     let said = &of(&status, "PostgreSQLConnected").message;
-    assert!(said.starts_with("PostgreSQL 17.2, profile Superuser. connections are not encrypted; encrypt them"), "{said}");
+    assert!(
+        said.starts_with("PostgreSQL 17.2, profile Superuser. connections are not encrypted; encrypt them"),
+        "{said}"
+    );
     assert!(said.contains("max_connections is 20, and the pools of the services may hold 59"), "{said}");
 }
 

@@ -7,7 +7,7 @@ use supabase_operator::plan::DatabaseEndpoint;
 use supabase_operator::reason::Reason;
 use supabase_operator::sql::{self, Profile, Role};
 
-use crate::harness::{Login, OWNER, ROOT, Server, Version, passwords, psql};
+use crate::harness::{Login, OWNER, ROOT, Server, Setup, Version, passwords, psql};
 
 fn variables() -> Vec<(String, String)> {
     passwords().iter().map(|(role, password)| (role.name().to_owned(), password.expose().to_owned())).collect()
@@ -55,21 +55,23 @@ async fn the_printed_sql_gives_the_same_database() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_without_any_privilege_is_enough_for_a_prepared_database() {
     for version in Version::ALL {
-        let server = Server::start(version).await;
-        let limited = server.login(Login::Limited).await;
-        server.run("postgres", "ALTER DATABASE app OWNER TO root").await;
-        let root = server.endpoint(ROOT, "app");
-        let unprepared = sql::initialize(&limited, OWNER, &passwords()).await.unwrap_err();
-        assert_eq!(unprepared.reason, Reason::DatabaseUnprepared, "{}", unprepared.message);
-        // The connection is fine: the passwords that the administrator needs are made next.
-        sql::inspect(&limited, OWNER).await.unwrap();
+        for tls in [false, true] {
+            let server = Server::start_with(version, Setup { tls, ..Setup::default() }).await;
+            let limited = server.login(Login::Limited).await;
+            server.run("postgres", "ALTER DATABASE app OWNER TO root").await;
+            let root = server.endpoint(ROOT, "app");
+            let unprepared = sql::initialize(&limited, OWNER, &passwords()).await.unwrap_err();
+            assert_eq!(unprepared.reason, Reason::DatabaseUnprepared, "{}", unprepared.message);
+            // The connection is fine: the passwords that the administrator needs are made next.
+            sql::inspect(&limited, OWNER).await.unwrap();
 
-        prepare(&server, &root, Profile::Superuser, "limited");
-        let before = server.catalogue("app").await;
-        let initialized = sql::initialize(&limited, OWNER, &passwords()).await.unwrap();
-        assert!(initialized.limits.is_empty(), "{:#?}", initialized.limits);
-        assert_eq!(server.catalogue("app").await, before, "it was only verified");
-        assert_eq!(sql::initialize(&limited, OWNER, &passwords()).await.unwrap(), initialized);
+            prepare(&server, &root, Profile::Superuser, "limited");
+            let before = server.catalogue("app").await;
+            let initialized = sql::initialize(&limited, OWNER, &passwords()).await.unwrap();
+            assert!(initialized.limits.is_empty(), "{version:?} {:#?}", initialized.limits);
+            assert_eq!(server.catalogue("app").await, before, "it was only verified");
+            assert_eq!(sql::initialize(&limited, OWNER, &passwords()).await.unwrap(), initialized);
+        }
     }
 }
 
