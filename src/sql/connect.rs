@@ -19,7 +19,8 @@ pub async fn bounded<T>(
     endpoint: &DatabaseEndpoint,
     work: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+    // A conversation with a server is a large future.
+    tokio::time::timeout(limit, Box::pin(work)).await.unwrap_or_else(|_| {
         let DatabaseEndpoint { host, port, secret, .. } = endpoint;
         Err(Problem::new(
             Reason::DatabaseUnreachable,

@@ -9,6 +9,7 @@ use super::Role;
 use super::layout::{OWNED_SCHEMAS, SHARED_SCHEMAS};
 
 /// What was seen. Values that change by themselves are seen as what they mean, so that looking twice gives the same.
+#[allow(clippy::struct_excessive_bools)] // what a server says yes or no to
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {

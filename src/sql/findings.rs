@@ -234,12 +234,13 @@ fn is_foreign_owner(facts: &Facts, owner: &str) -> bool {
 }
 
 fn prepared(facts: &Facts, endpoint: &DatabaseEndpoint) -> Vec<Finding> {
-    let DatabaseEndpoint { host, port, database, username, .. } = endpoint;
+    let DatabaseEndpoint { host, port, database, username, secret, .. } = endpoint;
     let remedy = "let an administrator run what \"supabase-operator sql\" prints for this project";
+    let or_more = format!("{remedy}, or put a user who may create roles and owns the database into Secret {secret}");
     if !facts.is_laid_out() || !facts.publication {
         let what =
             format!("{host}:{port}/{database} lacks roles or schemas of Supabase, and user {username:?} only verifies");
-        return vec![Finding::unprepared(what, remedy)];
+        return vec![Finding::unprepared(what, or_more)];
     }
     if !facts.ledger {
         let what = format!(

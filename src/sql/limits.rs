@@ -55,7 +55,7 @@ pub fn limits(facts: &Facts, profile: Profile) -> Vec<Finding> {
             "after each change of the schema: NOTIFY pgrst, 'reload schema'",
         );
     }
-    if !facts.pooler && !(user.superuser && profile != Profile::Prepared) {
+    if !facts.pooler && (!user.superuser || profile == Profile::Prepared) {
         limit(
             Feature::Pooler,
             "only a superuser can make the function pgbouncer.get_auth: the pooler cannot verify passwords",

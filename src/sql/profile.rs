@@ -28,10 +28,9 @@ impl Profile {
         match privileges {
             Privileges::Superuser => Self::Superuser,
             Privileges::ManagedService => Self::ManagedService,
-            Privileges::Prepared => Self::Prepared,
             Privileges::Auto if facts.user.superuser => Self::Superuser,
             Privileges::Auto if facts.user.create_role => Self::ManagedService,
-            Privileges::Auto => Self::Prepared,
+            Privileges::Prepared | Privileges::Auto => Self::Prepared,
         }
     }
 }

@@ -53,19 +53,22 @@ pub fn script(profile: Profile, owner: &str, operator: &str) -> String {
 fn head(profile: Profile, owner: &str) -> String {
     let who = match profile {
         Profile::Superuser | Profile::Prepared => "a superuser",
-        Profile::ManagedService => "the owner of the database, who may create roles",
+        Profile::ManagedService => "the owner of the database who may create roles",
     };
-    let variables: String = Role::LOGINS.iter().map(|role| format!("--   {}\n", role.name())).collect();
     let secret = format!("{owner}-database-roles");
+    let (namespace, name) = secret.split_once('/').unwrap_or(("default", &secret));
     let mut sql = format!(
         "\
--- Prepares a database for SupabaseProject {owner}, to be run by {who} with psql, in that database:
+-- Prepares a database for SupabaseProject {owner}. To be run with psql in that database, by {who}:
 --
---   psql --no-psqlrc --dbname … $(passwords) --file this-file
+--   psql --no-psqlrc --dbname … --file passwords.psql --file this-file
 --
--- Each login has a password of its own, which psql takes from a variable of the role's name. They are in Secret
--- {secret} once the project exists; instead of a password a variable may hold its SCRAM verifier.
-{variables}--
+-- Each login has a password of its own, which psql takes from a variable of the role's name, or its SCRAM verifier. They
+-- are in Secret {secret} once the project exists:
+--
+--   kubectl get secret --namespace {namespace} {name} -o go-template=\\
+--     '{{{{range $role, $password := .data}}}}\\set {{{{$role}}}} {{{{base64decode $password}}}}{{{{\"\\n\"}}}}{{{{end}}}}' >passwords.psql
+--
 -- Nothing is dropped, nothing in schema public is changed but who may use it, and it can be run again.
 \\set ON_ERROR_STOP on
 SET search_path = pg_catalog;

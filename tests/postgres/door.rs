@@ -48,7 +48,7 @@ struct State {
 /// Carries bytes both ways until one side ends, or the last statement that is let through has been answered: the answer
 /// is not told.
 async fn carry(mut client: TcpStream, mut server: TcpStream, state: &State) {
-    let (mut requests, mut answers) = ([0; 16384], [0; 16384]);
+    let (mut requests, mut answers) = (vec![0; 16384], vec![0; 16384]);
     let mut messages = Messages::default();
     loop {
         if state.closed.load(Ordering::SeqCst) {
