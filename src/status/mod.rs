@@ -4,6 +4,7 @@
 //! only when a condition's status does, so that equal findings give an equal status, and nothing is written.
 
 mod component;
+mod database;
 mod news;
 
 use std::collections::BTreeMap;
@@ -15,10 +16,11 @@ use crate::api::{Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase, S
 use crate::bucket::Checked;
 use crate::cluster::{Rollout, Trouble};
 use crate::components::Component;
-use crate::plan::{LeftOut, Plan, WorkloadPlan, pools};
+use crate::plan::{Plan, WorkloadPlan};
 use crate::reason::{ConditionType, Problem, Progress, Reason};
-use crate::sql::{self, Initialized, Inspection};
+use crate::sql::{Initialized, Inspection};
 use component::{component_statuses, is_failure, verdict as component};
+use database::{initialized, left_out, server};
 pub use news::{is_ready, same, transitions};
 
 /// Everything that one pass found out.
@@ -189,25 +191,6 @@ fn steps(findings: &Findings) -> Vec<Verdict> {
             (Reason::NetworkApplied, "every object is applied".to_owned()),
         ),
     ]
-}
-
-/// The server, and what is worth knowing about it.
-fn server(seen: &Inspection, findings: &Findings) -> String {
-    let crowded = findings.plan.as_ref().and_then(|plan| sql::crowded(&seen.facts, pools::of_plan(plan)));
-    let text = format!("PostgreSQL {}, profile {}", seen.version, seen.profile.as_str());
-    seen.notices().chain(&crowded).fold(text, |text, notice| format!("{text}. {}", notice.text()))
-}
-
-/// What was done, and what does not work all the same.
-fn initialized(database: &Initialized) -> String {
-    let text = "roles, schemas and grants are in place".to_owned();
-    database.limits.iter().fold(text, |text, limit| format!("{text}. {}", limit.text()))
-}
-
-fn left_out(left_out: &LeftOut) -> Verdict {
-    let LeftOut { workload, why } = left_out;
-    let message = format!("{} is not deployed: {}", workload.title, why.message);
-    Verdict::new(workload.condition, Some(false), why.reason, message)
 }
 
 /// What the objects that are not applied yet wait for.
