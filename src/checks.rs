@@ -53,7 +53,7 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// `limit`: checks that run at once in the whole operator; each holds at most one SQL connection. A quarter of them
+    /// `limit`: checks that run at once in the whole operator; each holds at most two SQL connections. A quarter of them
     /// is for what failed before, so that many dead servers do not keep a healthy one waiting.
     pub fn new(limit: usize, trigger: Trigger) -> Self {
         let again = (limit / 4).max(1);

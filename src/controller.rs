@@ -41,6 +41,8 @@ pub struct Memory {
     pub initialization: Check<Initialized>,
     pub realtime: Check<()>,
     pub pooler: Check<()>,
+    pub admission: Check<()>,
+    pub reload: Check<()>,
     pub usable: Check<()>,
     pass: tokio::sync::Mutex<Remembered>,
 }

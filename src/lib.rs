@@ -30,7 +30,7 @@
 //! | [`bucket`] | the object store | S3, MinIO's admin API |
 //! | [`tenants`], [`usable`] | what services are told, and requests through the gateway | HTTP |
 //! | [`controller`], [`pass`], [`managed`], [`checks`] | one pass, its step about what others run, and the work beside it | through the others |
-//! | [`config`], [`run`], [`telemetry`], [`offline`] | settings, wiring, logs and metrics, printing | process |
+//! | [`config`], [`run`], [`telemetry`], [`offline`], [`doctor`] | settings, wiring, logs and metrics, printing | process |
 
 pub mod api;
 pub mod bucket;
@@ -39,6 +39,7 @@ pub mod cluster;
 pub mod components;
 pub mod config;
 pub mod controller;
+pub mod doctor;
 pub mod gateway;
 pub mod keyring;
 pub mod kind;

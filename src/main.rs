@@ -1,11 +1,11 @@
 //! `supabase-operator`: parses arguments and calls the library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use supabase_operator::config::{Config, Images};
-use supabase_operator::{offline, run, telemetry};
+use supabase_operator::{doctor, offline, run, telemetry};
 
 /// Runs complete Supabase projects on Kubernetes.
 #[derive(Parser)]
@@ -27,6 +27,26 @@ enum Command {
         /// YAML file; `-` is standard input.
         file: PathBuf,
     },
+    /// Look at the database of a project, and say in words what it can and what it lacks. Changes nothing.
+    Doctor {
+        /// YAML file with a `SupabaseProject` and the Secrets that its `spec.database` names, or with such a Secret alone;
+        /// `-` is standard input.
+        file: PathBuf,
+        #[command(flatten)]
+        address: doctor::Address,
+    },
+    /// Print the SQL that prepares a project's database, for an administrator who runs it with psql.
+    Sql {
+        /// YAML file with a `SupabaseProject`; `-` is standard input.
+        file: PathBuf,
+        /// What the administrator is.
+        #[arg(long, value_enum, default_value_t = doctor::Administrator::Superuser)]
+        profile: doctor::Administrator,
+        /// The user of the Secret that `spec.database` names, who gets access to what the operator remembers. Default: the
+        /// one of the Secret, if the file holds it.
+        #[arg(long)]
+        user: Option<String>,
+    },
     /// Print the releases and their images.
     Releases(Images),
     /// Print the version.
@@ -40,6 +60,10 @@ fn main() -> ExitCode {
         Command::Render { file } => {
             offline::render(&file).map(|text| print!("{text}")).map_err(|error| error.to_string())
         }
+        Command::Doctor { file, address } => return examine(&file, &address),
+        Command::Sql { file, profile, user } => {
+            doctor::script(&file, profile, user).map(|text| print!("{text}")).map_err(|error| error.to_string())
+        }
         Command::Releases(images) => images
             .catalogue()
             .map(|catalogue| print!("{}", offline::releases(&catalogue)))
@@ -51,6 +75,22 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Success is a database that can be used.
+#[tokio::main]
+async fn examine(file: &Path, address: &doctor::Address) -> ExitCode {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match doctor::examine(file, address).await {
+        Ok(diagnosis) => {
+            print!("{}", diagnosis.text);
+            if diagnosis.usable { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

@@ -57,21 +57,48 @@ pub fn releases(catalogue: &Catalogue) -> String {
 /// # Errors
 /// The file cannot be read, or a project in it cannot be planned.
 pub fn render(file: &Path) -> Result<String, OfflineError> {
-    let name = file.display().to_string();
-    let text = read(file).map_err(|source| OfflineError::Read { file: name.clone(), source })?;
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
-        .map_err(|error| OfflineError::Yaml { file: name.clone(), message: error.to_string() })?;
-    let yaml = |error: serde_json::Error| OfflineError::Yaml { file: name.clone(), message: error.to_string() };
-    let of_kind =
-        |kind: &'static str| documents.iter().filter(move |document| document.get("kind") == Some(&kind.into()));
-    let given: Vec<Secret> =
-        of_kind("Secret").map(|document| Secret::deserialize(document).map_err(yaml)).collect::<Result<_, _>>()?;
+    let documents = Documents::read(file)?;
     let mut output = String::new();
-    for document in of_kind("SupabaseProject") {
-        let project = SupabaseProject::deserialize(document).map_err(yaml)?;
-        output.push_str(&objects(&project, &given)?);
+    for project in &documents.projects {
+        output.push_str(&objects(project, &documents.secrets)?);
     }
-    if output.is_empty() { Err(OfflineError::Nothing { file: name }) } else { Ok(output) }
+    if output.is_empty() { Err(OfflineError::Nothing { file: file.display().to_string() }) } else { Ok(output) }
+}
+
+/// What a file holds of what concerns us.
+pub struct Documents {
+    pub projects: Vec<SupabaseProject>,
+    pub secrets: Vec<Secret>,
+}
+
+impl Documents {
+    /// # Errors
+    /// The file cannot be read, or is no list of YAML documents.
+    pub fn read(file: &Path) -> Result<Self, OfflineError> {
+        let name = file.display().to_string();
+        let text = read(file).map_err(|source| OfflineError::Read { file: name.clone(), source })?;
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
+            .map_err(|error| OfflineError::Yaml { file: name.clone(), message: error.to_string() })?;
+        let yaml = |error: serde_json::Error| OfflineError::Yaml { file: name.clone(), message: error.to_string() };
+        let of_kind =
+            |kind: &'static str| documents.iter().filter(move |document| document.get("kind") == Some(&kind.into()));
+        Ok(Self {
+            projects: of_kind("SupabaseProject")
+                .map(|document| SupabaseProject::deserialize(document).map_err(yaml))
+                .collect::<Result<_, _>>()?,
+            secrets: of_kind("Secret")
+                .map(|document| Secret::deserialize(document).map_err(yaml))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The Secrets of a namespace by name; one without a namespace is in each.
+    pub fn secrets_of(&self, namespace: &str) -> Secrets {
+        let in_namespace = |secret: &&Secret| secret.metadata.namespace.as_deref().is_none_or(|name| name == namespace);
+        let named =
+            |secret: &Secret| (secret.metadata.name.clone().unwrap_or_default(), Some(Arc::new(data_of(secret))));
+        self.secrets.iter().filter(in_namespace).map(named).collect()
+    }
 }
 
 /// What a project becomes, and what it was made of.

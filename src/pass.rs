@@ -28,7 +28,7 @@ use crate::reason::{Problem, Progress, Reason};
 use crate::render::waves::{self, Selection};
 use crate::render::{self, Digest, Manifest};
 use crate::sensitive::{self, Sensitive};
-use crate::sql::{self, Initialized};
+use crate::sql::{self, Feature, Initialized};
 use crate::status::{self, Findings, Suspension};
 use crate::tenants;
 use crate::usable;
@@ -93,10 +93,13 @@ impl<'a> Pass<'a> {
         let Some(credentials) = self.keys(&inputs.secrets).await? else { return Ok(()) };
         self.findings.troubles = self.troubles(&plan, &credentials);
         let Some(database) = self.database(&plan, &credentials) else { return Ok(()) };
+        let plan = plan.within(&database.limits);
+        self.findings.plan = Some(plan.clone());
         let manifests = render::render(&plan, &credentials, &database.incarnation)?;
         let digests = manifests.iter().map(|manifest| manifest.digest.to_hex()).collect::<String>();
         self.apply(&plan, manifests, remembered).await?;
         self.tenants(&plan, &credentials);
+        self.make_up(&plan, &credentials, &database, &digests);
         self.usable(&plan, &credentials, &digests);
         Ok(())
     }
@@ -312,10 +315,35 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Does what a limited database does not do by itself, once the services have made their tables: opens Storage's to
+    /// `service_role`, and tells `PostgREST` of new ones.
+    fn make_up(&mut self, plan: &Plan, credentials: &Credentials, database: &Initialized, digests: &str) {
+        let (runner, rollouts) = (&self.context.runner, &self.findings.rollouts);
+        let serves = rollouts.get(&Component::Storage).is_some_and(|rollout| rollout.available > 0);
+        let complete = rollouts.values().all(Rollout::is_complete);
+        let stage = Digest::of(&json!([database.incarnation, digests, complete]));
+        if database.limit(Feature::ServiceRole).is_some() && plan.has(Component::Storage) && serves {
+            let answer = self.memory.admission.ask(runner, &self.question(stage, STEADY), || {
+                let (endpoint, passwords) = (plan.database.clone(), credentials.passwords.clone());
+                async move { sql::admit_service_role(&endpoint, &passwords).await.map(drop) }
+            });
+            self.findings.admission = self.take(answer);
+        }
+        let admitted = matches!(self.findings.admission, Progress::NotStarted | Progress::Done(()));
+        if database.limit(Feature::SchemaReload).is_some() && self.findings.objects.done().is_some() && admitted {
+            let answer = self.memory.reload.ask(runner, &self.question(stage, STEADY), || {
+                let endpoint = plan.database.clone();
+                async move { sql::reload_schema(&endpoint).await }
+            });
+            self.take(answer);
+        }
+    }
+
     fn usable(&mut self, plan: &Plan, credentials: &Credentials, digests: &str) {
         let rollouts = &self.findings.rollouts;
         let serves = |component: &Component| rollouts.get(component).is_some_and(|rollout| rollout.available > 0);
-        let told = self.findings.tenants.values().all(|tenant| tenant.done().is_some());
+        let admitted = matches!(self.findings.admission, Progress::NotStarted | Progress::Done(()));
+        let told = self.findings.tenants.values().all(|tenant| tenant.done().is_some()) && admitted;
         if self.findings.objects.done().is_none() || !plan.workloads.keys().all(serves) || !told {
             return;
         }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::SupabaseProject;
+use crate::checks::Latency;
 use crate::plan::Plan;
 use crate::plan::inputs::{Inputs, SecretData, SecretReader, Secrets};
 use crate::plan::keys::{self, Credentials};
 use crate::reason::Problem;
+use crate::sql::{Facts, Inspection, Profile};
 
 pub fn project() -> SupabaseProject {
     project_from(
@@ -116,4 +119,15 @@ pub fn credentials() -> Credentials {
 
 pub fn plan() -> Plan {
     crate::plan::plan(&project(), &inputs()).unwrap()
+}
+
+/// A superuser's look at a database with which everything works.
+pub fn inspection() -> Inspection {
+    Inspection {
+        version: "17.2".to_owned(),
+        latency: Latency(Duration::from_millis(4)),
+        profile: Profile::Superuser,
+        facts: Facts::default(),
+        findings: Vec::new(),
+    }
 }

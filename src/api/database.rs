@@ -13,7 +13,7 @@ use super::components::any_object;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = kube::core::Rule::new("!(has(self.managed) && has(self.secretRef))").message("database is either managed or the one of secretRef; remove one of the two"))]
-#[x_kube(validation = kube::core::Rule::new("has(self.secretRef) || (!has(self.sslMode) && !has(self.caSecretRef))").message("sslMode and caSecretRef are for a database of your own (secretRef); a managed one is always verified"))]
+#[x_kube(validation = kube::core::Rule::new("has(self.secretRef) || (!has(self.sslMode) && !has(self.caSecretRef) && !has(self.privileges))").message("sslMode, caSecretRef and privileges are for a database of your own (secretRef); a managed one is always verified, by its superuser"))]
 #[x_kube(validation = kube::core::Rule::new("(has(self.sslMode) && self.sslMode in ['verify-ca', 'verify-full']) == has(self.caSecretRef)").message("sslMode verify-ca and verify-full need caSecretRef, the CA that signed the server's certificate; the other modes use none"))]
 pub struct DatabaseSpec {
     /// A PostgreSQL cluster of the project's own, run by CloudNativePG. Default, when there is no `secretRef`: one
@@ -22,10 +22,18 @@ pub struct DatabaseSpec {
     pub managed: Option<ManagedDatabaseSpec>,
 
     /// Secret in the project's namespace with the keys `host`, `port`, `database`, `username` and `password`.
-    /// The user must be a superuser: the operator creates the roles, schemas and grants that Supabase needs, and gives
-    /// each service a role and a password of its own. The Secret is only read, never changed, and no service gets it.
+    /// With it the operator creates the roles, schemas and grants that Supabase needs, and gives each service a role and
+    /// a password of its own; `privileges` says what the user must be able to do. The Secret is only read, never changed,
+    /// and no service gets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
+
+    /// What the user of the Secret may do, and so how the database is initialised. `Superuser`: everything works.
+    /// `ManagedService` (Amazon RDS, Cloud SQL, Azure): a user with CREATEROLE that owns the database; what the server
+    /// refuses turns off exactly what needs it. `Prepared`: an administrator has run the SQL that `supabase-operator sql`
+    /// prints, and the database is only verified. `Auto`: the first of the three that fits the user. Default: `Auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privileges: Option<Privileges>,
 
     /// How connections to the database are encrypted and verified: `disable`, `require` (encrypted, the server is not
     /// verified), `verify-ca` (signed by the CA) or `verify-full` (and issued for this host; the one to choose:
@@ -36,6 +44,16 @@ pub struct DatabaseSpec {
     /// The CA that signed the server's certificate, for `verify-ca` and `verify-full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
+}
+
+/// What the user of an existing database may do.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Privileges {
+    #[default]
+    Auto,
+    Superuser,
+    ManagedService,
+    Prepared,
 }
 
 /// A PostgreSQL cluster that the operator asks CloudNativePG for: the Cluster `<project>-db`.

@@ -16,8 +16,8 @@ pub use components::{
     PoolerSpec, PostgrestSpec, RealtimeSpec, StorageApiSpec, StudioSpec, WorkloadSpec,
 };
 pub use database::{
-    AntiAffinity, CaSecretRef, DatabaseAffinity, DatabaseProvider, DatabaseSpec, ManagedDatabaseSpec, SecretRef,
-    SslMode, VolumeSpec,
+    AntiAffinity, CaSecretRef, DatabaseAffinity, DatabaseProvider, DatabaseSpec, ManagedDatabaseSpec, Privileges,
+    SecretRef, SslMode, VolumeSpec,
 };
 pub use project::{DeletionPolicy, SupabaseProject, SupabaseProjectSpec};
 pub use status::{

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::inputs::{SecretReader, Secrets};
 use super::keys::Credentials;
-use crate::api::{CaSecretRef, DatabaseSpec, SecretRef, SslMode, StorageSpec};
+use crate::api::{CaSecretRef, DatabaseSpec, Privileges, SecretRef, SslMode, StorageSpec};
 use crate::reason::{Problem, Reason};
 use crate::render::Digest;
 use crate::sensitive::Sensitive;
@@ -20,6 +20,7 @@ pub struct DatabaseEndpoint {
     pub ssl_mode: SslMode,
     /// PEM bundle.
     pub ca: Option<String>,
+    pub privileges: Privileges,
     /// `namespace/name` of the Secret, for messages.
     pub secret: String,
 }
@@ -27,9 +28,9 @@ pub struct DatabaseEndpoint {
 impl DatabaseEndpoint {
     /// Changes when anything does that a connection depends on.
     pub fn fingerprint(&self) -> Digest {
-        let Self { host, port, database, username, password, ssl_mode, ca, secret } = self;
-        let password = password.expose();
-        Digest::of(&json!([host, port, database, username, password, ssl_mode.as_str(), ca, secret]))
+        let Self { host, port, database, username, password, ssl_mode, ca, privileges, secret } = self;
+        let (password, ssl_mode) = (password.expose(), ssl_mode.as_str());
+        Digest::of(&json!([host, port, database, username, password, ssl_mode, ca, privileges, secret]))
     }
 
     /// The same with the passwords that an initialisation sets.
@@ -91,6 +92,7 @@ pub fn database(spec: &DatabaseSpec, secrets: &Secrets, namespace: &str) -> Resu
         password: secret.password("password")?,
         ssl_mode: spec.ssl_mode.unwrap_or_default(),
         ca: authority("spec.database.caSecretRef", spec.ca_secret_ref.as_ref(), secrets, namespace)?,
+        privileges: spec.privileges.unwrap_or_default(),
         secret: format!("{namespace}/{}", secret.name),
     })
 }

@@ -7,6 +7,7 @@ pub mod endpoints;
 pub mod inputs;
 pub mod keys;
 pub mod names;
+pub mod pools;
 pub mod releases;
 mod settings;
 
@@ -21,6 +22,7 @@ use crate::components::auth::AuthSettings;
 use crate::components::{self, COMPONENTS, Component, KONG, Workload, gateway};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
+use crate::sql::{Feature, Finding};
 pub use endpoints::{BucketEndpoint, DatabaseEndpoint, UserKeys};
 use inputs::{Inputs, Provision, SecretReader, Secrets};
 use keys::{Credentials, Purpose};
@@ -82,6 +84,15 @@ pub struct Plan {
     pub studio: StudioSettings,
     pub functions: FunctionsSettings,
     pub pooler: PoolerSettings,
+    /// Components that the project would have, if its database allowed them.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A component that the database of the project does not allow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeftOut {
+    pub workload: &'static Workload,
+    pub why: Problem,
 }
 
 /// What every workload has.
@@ -151,6 +162,7 @@ pub fn plan(project: &SupabaseProject, inputs: &Inputs) -> Result<Plan, Blocked>
                 storage,
                 studio,
                 functions,
+                left_out: Vec::new(),
             })
         }
         (release, workloads, auth, studio, functions, storage, database, bucket) => Err(Blocked {
@@ -177,6 +189,23 @@ impl Plan {
 
     pub fn has(&self, component: Component) -> bool {
         self.workloads.contains_key(&component)
+    }
+
+    /// The plan for a database in which some features do not work: components that are nothing without them are left
+    /// out, and the rest is as it was.
+    #[must_use]
+    pub fn within(mut self, limits: &[Finding]) -> Self {
+        for (feature, component) in [(Feature::Realtime, Component::Realtime), (Feature::Pooler, Component::Pooler)] {
+            let reasons: Vec<&Finding> = limits.iter().filter(|finding| finding.feature == Some(feature)).collect();
+            let Some(first) = reasons.first() else { continue };
+            let words: Vec<String> = reasons.iter().map(|finding| finding.text()).collect();
+            let left_out = self.workloads.remove(&component).map(|settings| LeftOut {
+                workload: settings.workload,
+                why: Problem::new(first.reason, words.join(". ")),
+            });
+            self.left_out.extend(left_out);
+        }
+        self
     }
 
     /// Every secret that the user gave, for those who must make sure that none is seen.
@@ -289,6 +318,25 @@ mod tests {
         let plan = plan(&project, &testing::inputs()).unwrap();
         assert_eq!(plan.workloads[&Component::Meta].replicas, 0);
         assert_eq!(plan.workloads[&Component::Postgrest].replicas, 1);
+    }
+
+    #[test]
+    fn a_limited_database_leaves_out_what_is_nothing_without_the_feature_and_nothing_else() {
+        let whole = plan(&testing::project(), &testing::inputs()).unwrap();
+        let limits = [
+            Finding::limited(Feature::Realtime, "no log", "mend it"),
+            Finding::limited(Feature::PostgresChanges, "no changes", "mend that"),
+            Finding::limited(Feature::ServiceRole, "no bypass", "allow it"),
+            Finding::limited(Feature::Realtime, "no replication", "allow it too"),
+            // The project has no pooler: nothing is left out.
+            Finding::limited(Feature::Pooler, "no function", "make it"),
+        ];
+        let limited = whole.clone().within(&limits);
+        let gone = whole.workloads.keys().filter(|component| !limited.has(**component)).collect::<Vec<_>>();
+        assert_eq!(gone, [&Component::Realtime]);
+        let said: Vec<&str> = limited.left_out.iter().map(|left_out| left_out.why.message.as_str()).collect();
+        assert_eq!(said, ["no log; mend it. no replication; allow it too"]);
+        assert_eq!(whole.clone().within(&[]), whole);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::{INSPECT_LIMIT, bounded, connect};
+use super::connect::{bounded, connect};
+use super::{Feature, Finding, INSPECT_LIMIT};
 use crate::plan::DatabaseEndpoint;
 use crate::reason::Problem;
 use crate::render::Digest;
@@ -15,22 +16,30 @@ use crate::sql::problem::step_failed;
 pub struct Initialized {
     /// Random, and made with the ledger: another value is another database.
     pub incarnation: String,
+    /// What does not work in it, as seen when everything was done.
+    pub limits: Vec<Finding>,
+}
+
+impl Initialized {
+    /// Why a feature does not work here, and what to do about it.
+    pub fn limit(&self, feature: Feature) -> Option<&Finding> {
+        self.limits.iter().find(|finding| finding.feature == Some(feature))
+    }
 }
 
 const INCARNATION: &str = "incarnation";
 
-pub async fn incarnation(connection: &mut PgConnection) -> Result<Initialized, sqlx::Error> {
+pub async fn incarnation(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     sqlx::query(
         "INSERT INTO supabase_operator.steps (id, digest) VALUES ($1, gen_random_uuid()::text) ON CONFLICT DO NOTHING",
     )
     .bind(INCARNATION)
     .execute(&mut *connection)
     .await?;
-    let incarnation = sqlx::query_scalar("SELECT digest FROM supabase_operator.steps WHERE id = $1")
+    sqlx::query_scalar("SELECT digest FROM supabase_operator.steps WHERE id = $1")
         .bind(INCARNATION)
         .fetch_one(connection)
-        .await?;
-    Ok(Initialized { incarnation })
+        .await
 }
 
 /// The digest that was last remembered under a name.

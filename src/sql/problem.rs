@@ -71,7 +71,22 @@ fn explain_server(code: &str, said: &str, endpoint: &DatabaseEndpoint) -> Proble
         ),
         "42501" => Problem::new(
             Reason::DatabasePrivilegeMissing,
-            format!("{host}:{port}/{database} as {username:?}: {said}; put a superuser into Secret {secret}"),
+            format!("{host}:{port}/{database} as {username:?}: {said}; put a user into Secret {secret} who may"),
+        ),
+        // What PgBouncer says to settings that it cannot keep for one client.
+        "08P01" if said.contains("unsupported startup parameter") => Problem::new(
+            Reason::DatabasePooled,
+            format!(
+                "{host}:{port} is a connection pooler ({said}); Auth, Storage and Realtime need sessions of their own: put the address of PostgreSQL itself into key \"host\" of Secret {secret}"
+            ),
+        ),
+        "53300" => Problem::new(
+            Reason::DatabaseUnreachable,
+            format!("{host}:{port} has no free connection: {said}; raise max_connections, or end what holds them"),
+        ),
+        "57P01" | "57P02" | "57P03" => Problem::new(
+            Reason::DatabaseUnreachable,
+            format!("{host}:{port} is starting, stopping or recovering: {said}; it is tried again"),
         ),
         _ => Problem::new(
             Reason::DatabaseUnreachable,

@@ -80,23 +80,35 @@ impl Role {
         }
     }
 
-    /// Attributes of a role on a server where the operator is superuser.
-    ///
-    /// Upstream gives some of them CREATEROLE. Before PostgreSQL 16 such a role can grant itself
-    /// `pg_execute_server_program`, and so become superuser: nobody has it here.
-    pub fn attributes(self) -> &'static str {
+    /// What the role must be able to do. Upstream gives some of them CREATEROLE and one SUPERUSER. Before PostgreSQL 16
+    /// a role with CREATEROLE can grant itself `pg_execute_server_program`, and so become superuser: nobody has it here.
+    pub fn attributes(self) -> Attributes {
+        let role = Attributes { login: false, inherit: true, bypass_rls: false, replication: false };
         match self {
-            Self::Anon | Self::Authenticated => "NOLOGIN INHERIT NOSUPERUSER NOBYPASSRLS",
-            Self::ServiceRole => "NOLOGIN INHERIT NOSUPERUSER BYPASSRLS",
-            Self::DashboardUser => "NOLOGIN NOSUPERUSER",
-            Self::Authenticator => "LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS",
-            Self::AuthAdmin | Self::StorageAdmin | Self::FunctionsAdmin | Self::PoolerAdmin | Self::Pgbouncer => {
-                "LOGIN NOINHERIT NOSUPERUSER NOCREATEROLE"
-            }
-            Self::RealtimeAdmin => "NOLOGIN NOINHERIT NOSUPERUSER NOREPLICATION",
-            Self::SupabaseAdmin => "LOGIN INHERIT NOSUPERUSER REPLICATION",
-            Self::MetaAdmin => "LOGIN INHERIT NOSUPERUSER BYPASSRLS",
-            Self::ReadOnlyUser => "LOGIN NOSUPERUSER BYPASSRLS",
+            Self::Anon | Self::Authenticated | Self::DashboardUser => role,
+            Self::ServiceRole => Attributes { bypass_rls: true, ..role },
+            Self::Authenticator
+            | Self::AuthAdmin
+            | Self::StorageAdmin
+            | Self::FunctionsAdmin
+            | Self::PoolerAdmin
+            | Self::Pgbouncer => Attributes { login: true, inherit: false, ..role },
+            Self::RealtimeAdmin => Attributes { inherit: false, ..role },
+            // Inherits from the role that owns what Realtime makes.
+            Self::SupabaseAdmin => Attributes { login: true, replication: true, ..role },
+            Self::MetaAdmin | Self::ReadOnlyUser => Attributes { login: true, bypass_rls: true, ..role },
         }
     }
+}
+
+/// Attributes that a role needs; one that exists may have more, and keeps them.
+#[allow(clippy::struct_excessive_bools)] // PostgreSQL's own words
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    pub login: bool,
+    pub inherit: bool,
+    /// Only who is superuser, or has it, can give it.
+    pub bypass_rls: bool,
+    /// The same.
+    pub replication: bool,
 }

@@ -8,6 +8,7 @@ use crate::cluster::Rollout;
 use crate::components::{Component, Workload};
 use crate::plan::WorkloadPlan;
 use crate::reason::{Progress, Reason};
+use crate::sql::Feature;
 
 pub fn verdict(findings: &Findings, settings: &WorkloadPlan) -> Verdict {
     let Workload { condition: type_, title, field, component, .. } = *settings.workload;
@@ -40,8 +41,20 @@ pub fn verdict(findings: &Findings, settings: &WorkloadPlan) -> Verdict {
         }
         _ => {}
     }
+    match &findings.admission {
+        Progress::Failed(problem) if component == Component::Storage => {
+            return Verdict::new(type_, Some(false), problem.reason, &problem.message);
+        }
+        Progress::Running if component == Component::Storage => {
+            let message = format!("{title}: its tables are being opened to service_role");
+            return Verdict::new(type_, None, Reason::Progressing, message);
+        }
+        _ => {}
+    }
     if rollout.is_complete() {
-        return Verdict::new(type_, Some(true), Reason::Available, pods);
+        let limit = findings.database.done().and_then(|database| database.limit(Feature::PostgresChanges));
+        let limit = limit.filter(|_| component == Component::Realtime).map(|limit| format!("; {}", limit.text()));
+        return Verdict::new(type_, Some(true), Reason::Available, pods + &limit.unwrap_or_default());
     }
     let stuck = findings.troubles.iter().find(|trouble| trouble.component == component.name());
     let why = stuck.map(|trouble| format!("; {}", trouble.message)).unwrap_or_default();

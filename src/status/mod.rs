@@ -4,6 +4,7 @@
 //! only when a condition's status does, so that equal findings give an equal status, and nothing is written.
 
 mod component;
+mod database;
 mod dependencies;
 mod news;
 
@@ -20,6 +21,7 @@ use crate::plan::{Plan, WorkloadPlan};
 use crate::reason::{ConditionType, Problem, Progress, Reason};
 use crate::sql::{Initialized, Inspection};
 use component::{component_statuses, is_failure, verdict as component};
+use database::{initialized, left_out, server};
 use dependencies::{dependencies, endpoints};
 pub use news::{is_ready, is_warning, same, transitions};
 
@@ -43,6 +45,8 @@ pub struct Findings {
     pub awaited: Vec<Component>,
     /// What components that have tenants were told.
     pub tenants: BTreeMap<Component, Progress<()>>,
+    /// Opening Storage's tables to a `service_role` that cannot bypass row level security; not started where it can.
+    pub admission: Progress<()>,
     pub usable: Progress<()>,
     /// What serves, but not as it should.
     pub degraded: Vec<Problem>,
@@ -65,6 +69,7 @@ impl Findings {
             || self.keys == Progress::Running
             || self.database == Progress::Running
             || self.tenants.values().any(|tenant| *tenant == Progress::Running)
+            || self.admission == Progress::Running
             || self.usable == Progress::Running
     }
 
@@ -88,6 +93,7 @@ impl Findings {
             self.keys.failed(),
             self.database.failed(),
             self.objects.failed(),
+            self.admission.failed(),
         ];
         let tenants = self.tenants.values().map(Progress::failed);
         steps.into_iter().chain(tenants).any(|failure| failure.is_some())
@@ -146,6 +152,8 @@ pub fn report(
     let message = ready.message.clone();
     let summary = summary(findings, &ready);
     verdicts.extend(components);
+    // The project is ready without them.
+    verdicts.extend(findings.plan.iter().flat_map(|plan| &plan.left_out).map(left_out));
     let mut all = vec![ready];
     all.extend(summary);
     all.extend(verdicts);
@@ -164,13 +172,12 @@ pub fn report(
 
 /// The steps of the bring-up, in order.
 fn steps(findings: &Findings) -> Vec<Verdict> {
-    let server = |inspection: &Inspection| format!("PostgreSQL {}", inspection.version);
     vec![
         Verdict::of(
             ConditionType::PostgreSqlConnected.as_str(),
             &findings.postgresql,
             (Reason::Connecting, "connecting to PostgreSQL"),
-            (Reason::Connected, findings.postgresql.done().map(server).unwrap_or_default()),
+            (Reason::Connected, findings.postgresql.done().map(|seen| server(seen, findings)).unwrap_or_default()),
         ),
         Verdict::of(
             ConditionType::S3Connected.as_str(),
@@ -194,7 +201,7 @@ fn steps(findings: &Findings) -> Vec<Verdict> {
             ConditionType::DatabaseInitialized.as_str(),
             &findings.database,
             (Reason::InitializingDatabase, "making roles, schemas and grants"),
-            (Reason::DatabaseInitialized, "roles, schemas and grants are in place".to_owned()),
+            (Reason::DatabaseInitialized, findings.database.done().map(initialized).unwrap_or_default()),
         ),
         Verdict::of(
             ConditionType::NetworkReady.as_str(),

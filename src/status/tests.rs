@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::ComponentPhase;
 use crate::checks::Latency;
+use crate::sql::{Feature, Finding};
 use crate::testing;
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ fn complete() -> Rollout {
 fn usable() -> Findings {
     Findings {
         plan: Some(testing::plan()),
-        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Latency(Duration::from_millis(4)) }),
+        postgresql: Progress::Done(testing::inspection()),
         s3: Progress::Done(Checked { latency: Latency(Duration::from_millis(9)) }),
         keys: Progress::Done(KeysStatus { signing_key_id: "kid".into(), created_at: None }),
-        database: Progress::Done(Initialized { incarnation: "one".into() }),
+        database: Progress::Done(Initialized { incarnation: "one".into(), limits: Vec::new() }),
         objects: Progress::Done(()),
         rollouts: testing::plan().workloads.into_keys().map(|component| (component, complete())).collect(),
         usable: Progress::Done(()),
@@ -122,7 +123,7 @@ fn equal_findings_give_an_equal_status_later_too() {
 fn a_measured_latency_is_no_news() {
     let before = first(&usable());
     let slower = Findings {
-        postgresql: Progress::Done(Inspection { version: "17.2".into(), latency: Latency(Duration::from_secs(1)) }),
+        postgresql: Progress::Done(Inspection { latency: Latency(Duration::from_secs(1)), ..testing::inspection() }),
         ..usable()
     };
     assert!(same(&before, &report(&before, 1, &slower, now())));
@@ -243,4 +244,85 @@ fn a_suspended_project_says_so_everywhere() {
         assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", "Suspended"), "{type_}");
     }
     assert_eq!(of(&status, "Progressing").status, "False");
+}
+
+fn limits() -> Vec<Finding> {
+    vec![
+        Finding::limited(Feature::ServiceRole, "service_role is held back", "let it through"),
+        Finding::limited(Feature::Realtime, "nothing is replicated", "replicate"),
+    ]
+}
+
+#[test]
+fn what_a_database_cannot_do_is_said_and_the_project_is_ready_without_it() {
+    let mut findings = usable();
+    findings.database = Progress::Done(Initialized { incarnation: "one".into(), limits: limits() });
+    findings.plan = findings.plan.map(|plan| plan.within(&limits()));
+    findings.rollouts.remove(&Component::Realtime);
+    let status = first(&findings);
+    assert_eq!(of(&status, "Ready").status, "True");
+    let realtime = of(&status, "RealtimeReady");
+    assert_eq!((realtime.status.as_str(), realtime.reason.as_str()), ("False", "DatabaseLimited"));
+    assert_eq!(realtime.message, "Realtime is not deployed: nothing is replicated; replicate");
+    let initialized = of(&status, "DatabaseInitialized");
+    assert_eq!(initialized.status, "True");
+    assert!(initialized.message.contains("service_role is held back; let it through"), "{}", initialized.message);
+    assert!(!status.components.contains_key("realtime") && of(&status, "Available").status == "True");
+}
+
+#[test]
+fn only_changes_of_tables_are_missing_where_realtime_runs_all_the_same() {
+    let limits = vec![Finding::limited(Feature::PostgresChanges, "no wal2json", "install it")];
+    let database = Progress::Done(Initialized { incarnation: "one".into(), limits });
+    let status = first(&Findings { database, ..usable() });
+    assert_eq!(of(&status, "RealtimeReady").message, "1 of 1 pods available; no wal2json; install it");
+    assert_eq!((of(&status, "RealtimeReady").status.as_str(), of(&status, "Ready").status.as_str()), ("True", "True"));
+    assert_eq!(of(&status, "AuthReady").message, "1 of 1 pods available");
+}
+
+#[test]
+fn storage_is_ready_when_the_service_key_was_let_in_where_that_is_needed() {
+    for (admission, storage) in [
+        (Progress::NotStarted, "True"),
+        (Progress::Running, "Unknown"),
+        (Progress::Failed(problem(Reason::DatabaseUnreachable)), "False"),
+        (Progress::Done(()), "True"),
+    ] {
+        let status = first(&Findings { admission, ..usable() });
+        assert_eq!(of(&status, "StorageAPIReady").status, storage);
+        assert_eq!(of(&status, "Ready").status == "True", storage == "True");
+    }
+}
+
+#[test]
+fn a_server_is_told_of_with_what_is_worth_knowing_about_it() {
+    let mut inspection = testing::inspection();
+    inspection.findings = vec![Finding::notice("connections are not encrypted", "encrypt them")];
+    inspection.facts.settings.insert("max_connections".to_owned(), "20".to_owned());
+    let status = first(&Findings { postgresql: Progress::Done(inspection), ..usable() });
+    let said = &of(&status, "PostgreSQLConnected").message;
+    assert!(
+        said.starts_with("PostgreSQL 17.2, profile Superuser. connections are not encrypted; encrypt them"),
+        "{said}"
+    );
+    assert!(said.contains("max_connections is 20, and the pools of the services may hold 59"), "{said}");
+}
+
+#[test]
+fn a_database_that_waits_for_its_administrator_is_connected_and_says_what_to_run() {
+    let unprepared = Problem::new(Reason::DatabaseUnprepared, "run what \"supabase-operator sql\" prints");
+    let findings = Findings {
+        database: Progress::Failed(unprepared),
+        objects: Progress::NotStarted,
+        usable: Progress::NotStarted,
+        rollouts: BTreeMap::new(),
+        ..usable()
+    };
+    let status = first(&findings);
+    assert_eq!(of(&status, "PostgreSQLConnected").status, "True");
+    assert_eq!(of(&status, "SecretsReady").status, "True");
+    for condition in ["DatabaseInitialized", "Ready"] {
+        assert_eq!(of(&status, condition).reason, "DatabaseUnprepared");
+        assert!(of(&status, condition).message.contains("supabase-operator sql"));
+    }
 }

@@ -253,7 +253,8 @@ pub fn objects(spec: &Value) -> Objects {
     }
     let (database, bucket) = (&plan.database, &plan.bucket);
     let endpoint = json!({"host": database.host, "port": database.port, "database": database.database,
-        "password": database.password.expose(), "sslMode": database.ssl_mode.as_str(), "ca": database.ca});
+        "password": database.password.expose(), "sslMode": database.ssl_mode.as_str(), "ca": database.ca,
+        "privileges": database.privileges});
     objects.insert(("Endpoint".to_owned(), "database".to_owned()), endpoint);
     let endpoint = json!({"endpoint": bucket.endpoint, "region": bucket.region, "bucket": bucket.bucket,
         "password": bucket.secret_access_key.expose(), "forcePathStyle": bucket.force_path_style, "ca": bucket.ca});

@@ -103,7 +103,11 @@ fn database() -> Vec<Case> {
             ],
         ),
     ];
-    vec![case(&format!("{{{POOLER}}}"), "database.secretRef", "{name: other-postgres}", places.concat())]
+    let privileges = endpoint("database", [("privileges", "Prepared".into())]);
+    vec![
+        case(&format!("{{{POOLER}}}"), "database.secretRef", "{name: other-postgres}", places.concat()),
+        case("{}", "database.privileges", "Prepared", privileges),
+    ]
 }
 
 const AUTHORITY: &str = "/etc/supabase/authorities/database.crt";

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::{Inputs, Lifecycle, Upstream, Wanted, live, quantity, retention};
 use super::observation::is_unborn;
 use super::{images, parameters};
-use crate::api::{DatabaseAffinity, ManagedDatabaseSpec, SslMode, VolumeSpec};
+use crate::api::{DatabaseAffinity, ManagedDatabaseSpec, Privileges, SslMode, VolumeSpec};
 use crate::kind::Kind;
 use crate::plan::inputs::{SecretReader, Secrets};
 use crate::plan::names::{ObjectName, ProjectName};
@@ -239,6 +239,7 @@ pub fn endpoint(identity: &Identity, secrets: &Secrets) -> Result<Option<Databas
         database: DATABASE.to_owned(),
         username: superuser.line("username")?.to_owned(),
         password: superuser.password("password")?,
+        privileges: Privileges::Superuser,
         ssl_mode: SslMode::VerifyFull,
         ca: Some(ca.text("ca.crt")?.to_owned()),
         secret: format!("{namespace}/{}", superuser.name),

@@ -1,2 +1,12 @@
-CREATE EXTENSION IF NOT EXISTS pgcrypto WITH SCHEMA extensions;
-CREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA extensions;
+-- User SQL expects these two; Supabase's services need neither. Installed elsewhere they stay there.
+DO $$
+DECLARE e text;
+BEGIN
+  FOREACH e IN ARRAY ARRAY['pgcrypto', 'uuid-ossp'] LOOP
+    CONTINUE WHEN NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = e AND installed_version IS NULL);
+    BEGIN
+      EXECUTE format('CREATE EXTENSION %I WITH SCHEMA extensions', e);
+    EXCEPTION WHEN insufficient_privilege THEN NULL;
+    END;
+  END LOOP;
+END $$;
