@@ -20,11 +20,11 @@ use crate::components::{self, COMPONENTS, Component};
 use crate::controller::{Context, Error, Memory, Remembered, Written};
 use crate::keyring;
 use crate::managed::{self, Asked, Managed, Obstacle};
-use crate::plan::inputs::{self, Inputs, Secrets};
+use crate::plan::inputs::{self, Inputs, Provision, Secrets};
 use crate::plan::keys::Credentials;
 use crate::plan::{self, BucketEndpoint, DatabaseEndpoint, Identity, Plan};
 use crate::provider::Lifecycle;
-use crate::reason::{Problem, Progress, Reason};
+use crate::reason::{ConditionType, Problem, Progress, Reason};
 use crate::render::waves::{self, Selection};
 use crate::render::{self, Digest, Manifest};
 use crate::sensitive::{self, Sensitive};
@@ -42,6 +42,8 @@ pub struct Pass<'a> {
     memory: &'a Memory,
     pub findings: Findings,
     again: Option<Duration>,
+    /// Somebody looks after the database, and will notice that it is gone.
+    attended: bool,
 }
 
 /// Between two writes of a status that only tells of progress, three times as long from one to the next. What breaks or
@@ -50,12 +52,14 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(4);
 const LONGEST_PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
 /// For what no watch tells: a foreign object in our way may be gone.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(10);
+/// How long after its last answer an attended database may be out of reach before that is a failure.
+const FAILOVER: Duration = Duration::from_secs(60);
 
 impl<'a> Pass<'a> {
     pub fn new(project: &'a SupabaseProject, context: &'a Context, identity: &'a Identity, memory: &'a Memory) -> Self {
         let key = identity.key();
         let findings = Findings { rollouts: rollouts(&context.cluster, identity), ..Findings::default() };
-        Self { project, context, identity, key, memory, findings, again: None }
+        Self { project, context, identity, key, memory, findings, again: None, attended: false }
     }
 
     /// inputs → managed dependencies → plan → dependencies → keys → database → render → apply → services, as far as it
@@ -68,10 +72,11 @@ impl<'a> Pass<'a> {
         let (secrets, config_maps) = self.context.cluster.fetch(&self.key, &references).await?;
         let lifecycle = self.lifecycle().await?;
         keyring::retain(&self.context.cluster, self.identity, &secrets, lifecycle.deletion).await?;
-        let (database, bucket) = self.managed(&secrets, lifecycle, remembered).await?;
+        let (database, bucket) = Box::pin(self.managed(&secrets, lifecycle, remembered)).await?;
         let obstacles = (database.obstacle, bucket.obstacle);
         let catalogue = self.context.catalogue.clone();
         let (database, bucket) = (database.provision, bucket.provision);
+        self.attended = matches!(database, Provision::Managed(_));
         let inputs = Inputs { secrets, config_maps, catalogue, database, bucket };
         let plan = match plan::plan(self.project, &inputs) {
             Ok(plan) => Some(plan),
@@ -92,10 +97,13 @@ impl<'a> Pass<'a> {
         }
         let Some(credentials) = self.keys(&inputs.secrets).await? else { return Ok(()) };
         self.findings.troubles = self.troubles(&plan, &credentials);
-        let Some(database) = self.database(&plan, &credentials) else { return Ok(()) };
+        let Some(database) = self.database(&plan, &credentials, usable) else { return Ok(()) };
         let manifests = render::render(&plan, &credentials, &database.incarnation)?;
         let digests = manifests.iter().map(|manifest| manifest.digest.to_hex()).collect::<String>();
         self.apply(&plan, manifests, remembered).await?;
+        if !usable {
+            return Ok(());
+        }
         self.tenants(&plan, &credentials);
         self.usable(&plan, &credentials, &digests);
         Ok(())
@@ -167,6 +175,28 @@ impl<'a> Pass<'a> {
         answer.progress
     }
 
+    /// The same of a check that talks to the database. One that fails over is out of reach before its operator says so.
+    fn take_of_database<T>(&mut self, answer: Answer<T>, condition: ConditionType) -> Progress<T> {
+        match self.take(answer) {
+            Progress::Failed(problem)
+                if self.attended
+                    && problem.reason == Reason::DatabaseUnreachable
+                    && self.since(condition) < FAILOVER =>
+            {
+                Progress::Waiting(problem)
+            }
+            progress => progress,
+        }
+    }
+
+    /// How long a condition has not been True.
+    fn since(&self, condition: ConditionType) -> Duration {
+        let mut conditions = self.project.status.iter().flat_map(|status| &status.conditions);
+        let known = conditions.find(|known| known.type_ == condition.as_str() && known.status != "True");
+        let since = known.map(|known| Timestamp::now().duration_since(known.last_transition_time.0));
+        since.and_then(|since| since.try_into().ok()).unwrap_or_default()
+    }
+
     /// What is wrong with the pods, without anything secret that a program may have said.
     fn troubles(&self, plan: &Plan, credentials: &Credentials) -> Vec<Trouble> {
         let secrets: Vec<&Sensitive> = credentials.all().chain(plan.secrets()).collect();
@@ -194,7 +224,7 @@ impl<'a> Pass<'a> {
                 let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
                 async move { sql::inspect(&endpoint, &owner).await }
             });
-            self.findings.postgresql = self.take(answer);
+            self.findings.postgresql = self.take_of_database(answer, ConditionType::PostgreSqlConnected);
         }
         let bucket = plan.bucket.fingerprint();
         if self.findings.s3 == Progress::NotStarted {
@@ -225,15 +255,19 @@ impl<'a> Pass<'a> {
         Ok(credentials)
     }
 
-    fn database(&mut self, plan: &Plan, credentials: &Credentials) -> Option<Initialized> {
+    /// `usable`: there is somebody to talk to.
+    fn database(&mut self, plan: &Plan, credentials: &Credentials, usable: bool) -> Option<Initialized> {
         let fingerprint = plan.database.initialization_fingerprint(credentials);
         let check = &self.memory.initialization;
+        if !usable {
+            return check.proven(fingerprint);
+        }
         let answer = check.ask(&self.context.runner, &self.question(fingerprint, STEADY), || {
             let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
             let passwords = credentials.passwords.clone();
             async move { sql::initialize(&endpoint, &owner, &passwords).await }
         });
-        self.findings.database = self.take(answer);
+        self.findings.database = self.take_of_database(answer, ConditionType::DatabaseInitialized);
         check.proven(fingerprint)
     }
 
