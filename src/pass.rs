@@ -3,6 +3,8 @@
 //! It reads stores, asks for the results of checks, applies what differs, and reports. It waits for nothing outside of
 //! the API server; whatever it lacks wakes it when it is there.
 
+mod questions;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -10,28 +12,21 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
-use serde_json::json;
 
 use crate::api::{KeysStatus, SupabaseProject};
-use crate::bucket;
-use crate::checks::{Answer, DOUBTFUL, Question, STEADY, STEADY_BUCKET};
-use crate::cluster::{Change, ChangeCause, Cluster, Outcome, ProjectKey, Rollout, Trouble};
-use crate::components::{self, COMPONENTS, Component};
+use crate::cluster::{Change, ChangeCause, Cluster, Outcome, ProjectKey, Rollout};
+use crate::components::{COMPONENTS, Component};
 use crate::controller::{Context, Error, Memory, Remembered, Written};
 use crate::keyring;
 use crate::managed::{self, Asked, Managed, Obstacle};
-use crate::plan::inputs::{self, Inputs, Secrets};
+use crate::plan::inputs::{self, Inputs, Provision, Secrets};
 use crate::plan::keys::Credentials;
 use crate::plan::{self, BucketEndpoint, DatabaseEndpoint, Identity, Plan};
 use crate::provider::Lifecycle;
 use crate::reason::{Problem, Progress, Reason};
 use crate::render::waves::{self, Selection};
-use crate::render::{self, Digest, Manifest};
-use crate::sensitive::{self, Sensitive};
-use crate::sql::{self, Feature, Initialized};
+use crate::render::{self, Manifest};
 use crate::status::{self, Findings, Suspension};
-use crate::tenants;
-use crate::usable;
 
 /// One pass in progress: what it found out so far, and when the next one is due at the latest.
 pub struct Pass<'a> {
@@ -42,6 +37,8 @@ pub struct Pass<'a> {
     memory: &'a Memory,
     pub findings: Findings,
     again: Option<Duration>,
+    /// Somebody looks after the database, and will notice that it is gone.
+    attended: bool,
 }
 
 /// Between two writes of a status that only tells of progress, three times as long from one to the next. What breaks or
@@ -55,7 +52,7 @@ impl<'a> Pass<'a> {
     pub fn new(project: &'a SupabaseProject, context: &'a Context, identity: &'a Identity, memory: &'a Memory) -> Self {
         let key = identity.key();
         let findings = Findings { rollouts: rollouts(&context.cluster, identity), ..Findings::default() };
-        Self { project, context, identity, key, memory, findings, again: None }
+        Self { project, context, identity, key, memory, findings, again: None, attended: false }
     }
 
     /// inputs → managed dependencies → plan → dependencies → keys → database → render → apply → services, as far as it
@@ -68,10 +65,11 @@ impl<'a> Pass<'a> {
         let (secrets, config_maps) = self.context.cluster.fetch(&self.key, &references).await?;
         let lifecycle = self.lifecycle().await?;
         keyring::retain(&self.context.cluster, self.identity, &secrets, lifecycle.deletion).await?;
-        let (database, bucket) = self.managed(&secrets, lifecycle, remembered).await?;
+        let (database, bucket) = Box::pin(self.managed(&secrets, lifecycle, remembered)).await?;
         let obstacles = (database.obstacle, bucket.obstacle);
         let catalogue = self.context.catalogue.clone();
         let (database, bucket) = (database.provision, bucket.provision);
+        self.attended = matches!(database, Provision::Managed(_));
         let inputs = Inputs { secrets, config_maps, catalogue, database, bucket };
         let plan = match plan::plan(self.project, &inputs) {
             Ok(plan) => Some(plan),
@@ -92,12 +90,15 @@ impl<'a> Pass<'a> {
         }
         let Some(credentials) = self.keys(&inputs.secrets).await? else { return Ok(()) };
         self.findings.troubles = self.troubles(&plan, &credentials);
-        let Some(database) = self.database(&plan, &credentials) else { return Ok(()) };
+        let Some(database) = self.database(&plan, &credentials, usable) else { return Ok(()) };
         let plan = plan.within(&database.limits);
         self.findings.plan = Some(plan.clone());
         let manifests = render::render(&plan, &credentials, &database.incarnation)?;
         let digests = manifests.iter().map(|manifest| manifest.digest.to_hex()).collect::<String>();
-        self.apply(&plan, manifests, remembered).await?;
+        Box::pin(self.apply(&plan, manifests, remembered)).await?;
+        if !usable {
+            return Ok(());
+        }
         self.tenants(&plan, &credentials);
         self.make_up(&plan, &credentials, &database, &digests);
         self.usable(&plan, &credentials, &digests);
@@ -164,52 +165,6 @@ impl<'a> Pass<'a> {
         self.again = Some(self.again.map_or(after, |again| again.min(after)));
     }
 
-    /// Takes a check's answer, and remembers when to ask again.
-    fn take<T>(&mut self, answer: Answer<T>) -> Progress<T> {
-        self.look_again(answer.again);
-        answer.progress
-    }
-
-    /// What is wrong with the pods, without anything secret that a program may have said.
-    fn troubles(&self, plan: &Plan, credentials: &Credentials) -> Vec<Trouble> {
-        let secrets: Vec<&Sensitive> = credentials.all().chain(plan.secrets()).collect();
-        let mut troubles = self.context.cluster.stores.troubles(&self.key);
-        for trouble in &mut troubles {
-            trouble.message = sensitive::redact(&trouble.message, &secrets);
-        }
-        troubles
-    }
-
-    /// A question about this project. A success is not believed for long while a component is unwell.
-    fn question(&self, fingerprint: Digest, steady: Duration) -> Question<'_> {
-        let suffers = |rollout: &Rollout| rollout.wanted > 0 && rollout.available == 0;
-        let fresh = if self.findings.rollouts.values().any(suffers) { DOUBTFUL } else { steady };
-        Question { project: &self.key, fingerprint, fresh, past_holds: false }
-    }
-
-    /// Connects to database and bucket, unless it is known already that one of them cannot be used. False: the project must not be touched yet. A dependency that worked before,
-    /// with the same settings, does not keep a running project from being repaired.
-    fn dependencies(&mut self, plan: &Plan) -> bool {
-        let (runner, memory) = (&self.context.runner, self.memory);
-        let database = plan.database.fingerprint();
-        if self.findings.postgresql == Progress::NotStarted {
-            let answer = memory.connection.ask(runner, &self.question(database, STEADY), || {
-                let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
-                async move { sql::inspect(&endpoint, &owner).await }
-            });
-            self.findings.postgresql = self.take(answer);
-        }
-        let bucket = plan.bucket.fingerprint();
-        if self.findings.s3 == Progress::NotStarted {
-            let answer = memory.bucket.ask(runner, &self.question(bucket, STEADY_BUCKET), || {
-                let endpoint = plan.bucket.clone();
-                async move { bucket::ensure(&endpoint).await }
-            });
-            self.findings.s3 = self.take(answer);
-        }
-        memory.connection.proven(database).is_some() && memory.bucket.proven(bucket).is_some()
-    }
-
     async fn keys(&mut self, secrets: &Secrets) -> Result<Option<Credentials>, Error> {
         let made_before = self.project.status.as_ref().is_some_and(|status| status.keys.is_some());
         let keys = keyring::ensure(&self.context.cluster, self.identity, secrets, made_before).await?;
@@ -226,18 +181,6 @@ impl<'a> Pass<'a> {
         };
         self.findings.keys = progress;
         Ok(credentials)
-    }
-
-    fn database(&mut self, plan: &Plan, credentials: &Credentials) -> Option<Initialized> {
-        let fingerprint = plan.database.initialization_fingerprint(credentials);
-        let check = &self.memory.initialization;
-        let answer = check.ask(&self.context.runner, &self.question(fingerprint, STEADY), || {
-            let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
-            let passwords = credentials.passwords.clone();
-            async move { sql::initialize(&endpoint, &owner, &passwords).await }
-        });
-        self.findings.database = self.take(answer);
-        check.proven(fingerprint)
     }
 
     async fn apply(&mut self, plan: &Plan, manifests: Vec<Manifest>, remembered: &mut Remembered) -> Result<(), Error> {
@@ -294,67 +237,6 @@ impl<'a> Pass<'a> {
             let action = format!("Apply {object}");
             self.context.cluster.tell(self.identity, EventType::Normal, Reason::Repaired.as_str(), &action, note).await;
         }
-    }
-
-    /// Tells Realtime and the pooler of their tenant, as soon as they listen.
-    fn tenants(&mut self, plan: &Plan, credentials: &Credentials) {
-        for component in [Component::Realtime, Component::Pooler] {
-            let serves = self.findings.rollouts.get(&component).is_some_and(|rollout| rollout.available > 0);
-            if !serves || !plan.has(component) {
-                continue;
-            }
-            let tenant = components::tenant(plan, credentials, component);
-            let fingerprint = Digest::of(&json!([tenant.fingerprint().to_hex(), plan.database.fingerprint().to_hex()]));
-            let check = if component == Component::Realtime { &self.memory.realtime } else { &self.memory.pooler };
-            let answer = check.ask(&self.context.runner, &self.question(fingerprint, STEADY), || {
-                let (http, database) = (self.context.http.clone(), plan.database.clone());
-                async move { tenants::ensure(&http, &database, &tenant).await }
-            });
-            let progress = self.take(answer);
-            self.findings.tenants.insert(component, progress);
-        }
-    }
-
-    /// Does what a limited database does not do by itself, once the services have made their tables: opens Storage's to
-    /// `service_role`, and tells `PostgREST` of new ones.
-    fn make_up(&mut self, plan: &Plan, credentials: &Credentials, database: &Initialized, digests: &str) {
-        let (runner, rollouts) = (&self.context.runner, &self.findings.rollouts);
-        let serves = rollouts.get(&Component::Storage).is_some_and(|rollout| rollout.available > 0);
-        let complete = rollouts.values().all(Rollout::is_complete);
-        let stage = Digest::of(&json!([database.incarnation, digests, complete]));
-        if database.limit(Feature::ServiceRole).is_some() && plan.has(Component::Storage) && serves {
-            let answer = self.memory.admission.ask(runner, &self.question(stage, STEADY), || {
-                let (endpoint, passwords) = (plan.database.clone(), credentials.passwords.clone());
-                async move { sql::admit_service_role(&endpoint, &passwords).await.map(drop) }
-            });
-            self.findings.admission = self.take(answer);
-        }
-        let admitted = matches!(self.findings.admission, Progress::NotStarted | Progress::Done(()));
-        if database.limit(Feature::SchemaReload).is_some() && self.findings.objects.done().is_some() && admitted {
-            let answer = self.memory.reload.ask(runner, &self.question(stage, STEADY), || {
-                let endpoint = plan.database.clone();
-                async move { sql::reload_schema(&endpoint).await }
-            });
-            self.take(answer);
-        }
-    }
-
-    fn usable(&mut self, plan: &Plan, credentials: &Credentials, digests: &str) {
-        let rollouts = &self.findings.rollouts;
-        let serves = |component: &Component| rollouts.get(component).is_some_and(|rollout| rollout.available > 0);
-        let admitted = matches!(self.findings.admission, Progress::NotStarted | Progress::Done(()));
-        let told = self.findings.tenants.values().all(|tenant| tenant.done().is_some()) && admitted;
-        if self.findings.objects.done().is_none() || !plan.workloads.keys().all(serves) || !told {
-            return;
-        }
-        let complete = rollouts.values().all(Rollout::is_complete);
-        let fingerprint = Digest::of_bytes(format!("{digests}{complete}").as_bytes());
-        let question = Question { past_holds: true, ..self.question(fingerprint, STEADY) };
-        let answer = self.memory.usable.ask(&self.context.runner, &question, || {
-            let (http, plan, credentials) = (self.context.http.clone(), plan.clone(), credentials.clone());
-            async move { usable::probe(&http, &plan, &credentials).await }
-        });
-        self.findings.usable = self.take(answer);
     }
 
     /// Writes the status if it says something new.

@@ -79,6 +79,6 @@ mod tests {
     #[test]
     fn a_text_of_more_than_one_fragment_is_refused() {
         assert!(seal(&Sensitive::new("root-secret"), &[0; FRAGMENT], Random::fresh()).is_ok());
-        assert!(seal(&Sensitive::new("root-secret"), &[0; FRAGMENT + 1], Random::fresh()).is_err());
+        assert!(seal(&Sensitive::new("root-secret"), &vec![0; FRAGMENT + 1], Random::fresh()).is_err());
     }
 }
