@@ -197,7 +197,7 @@ impl Managed<'_> {
         wanted: &Wanted,
         observe: impl Fn(Option<&Value>, &Surroundings) -> Observation<E>,
     ) -> Result<Availability<E>, Error> {
-        let refused = match self.apply(&wanted.apply).await? {
+        let refused = match self.apply(inputs.upstream, &wanted.apply).await? {
             Ok(()) => None,
             Err(Obstacle::Waiting(problem)) => return Ok(Availability::Waiting(problem.reason, problem.message)),
             Err(Obstacle::Failed(problem) | Obstacle::Degraded(problem)) => Some(problem),
@@ -229,7 +229,7 @@ impl Managed<'_> {
         })
     }
 
-    async fn apply(&mut self, manifests: &[Manifest]) -> Result<Result<(), Obstacle>, Error> {
+    async fn apply(&mut self, upstream: Upstream, manifests: &[Manifest]) -> Result<Result<(), Obstacle>, Error> {
         let waiting = || Problem::new(Reason::Waiting, "what an earlier project of this name had is being removed");
         match self.cluster.apply(self.identity, manifests, self.applied).await {
             Ok(Outcome::Applied(_)) => Ok(Ok(())),
@@ -244,6 +244,11 @@ impl Managed<'_> {
             Ok(Outcome::Blocked(problem)) => {
                 self.look_again(RETRY_INTERVAL);
                 Ok(Err(Obstacle::Failed(problem)))
+            }
+            // No watch has told it yet.
+            Err(error) if error.is_not_found() => {
+                self.look_again(RETRY_INTERVAL);
+                Ok(Err(Obstacle::Failed(upstream.missing())))
             }
             Err(error) => match refusal(&error) {
                 Some(problem) => {

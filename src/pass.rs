@@ -96,7 +96,8 @@ impl<'a> Pass<'a> {
         let manifests = render::render(&plan, &credentials, &database.incarnation)?;
         let digests = manifests.iter().map(|manifest| manifest.digest.to_hex()).collect::<String>();
         Box::pin(self.apply(&plan, manifests, remembered)).await?;
-        if !usable {
+        let gone = [self.findings.postgresql.waiting(), self.findings.database.waiting()];
+        if !usable || gone.iter().any(Option::is_some) {
             return Ok(());
         }
         self.tenants(&plan, &credentials);

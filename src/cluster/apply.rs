@@ -63,6 +63,14 @@ impl ApplyError {
         }
     }
 
+    /// The kind of the object is not served any more, or its namespace is gone.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_not_found(),
+            Self::Render(_) => false,
+        }
+    }
+
     /// What the API server says of a webhook that it could not ask.
     pub fn webhook_failure(&self) -> Option<String> {
         match self {

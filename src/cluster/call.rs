@@ -51,7 +51,7 @@ impl CallError {
     }
 
     pub fn is_not_found(&self) -> bool {
-        self.status().is_some_and(Status::is_not_found)
+        self.status().is_some_and(is_absent)
     }
 
     pub fn is_conflict(&self) -> bool {
@@ -61,6 +61,11 @@ impl CallError {
     pub fn is_already_exists(&self) -> bool {
         self.status().is_some_and(Status::is_already_exists)
     }
+}
+
+/// Nothing is there. A kind that is not served is answered in plain text, for which kube makes up a reason of its own.
+pub fn is_absent(status: &Status) -> bool {
+    status.code == 404
 }
 
 /// Runs a call for at most 30 seconds.

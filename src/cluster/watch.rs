@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
@@ -17,6 +18,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
+use super::call::is_absent;
 use super::seen::{ProjectKey, version};
 use super::stores::{Source, SourceKey, Stores};
 use super::trouble::Trouble;
@@ -133,30 +135,48 @@ trait Fold: Send + 'static {
     fn what(&self) -> String;
 }
 
-async fn follow<K, F>(api: Api<K>, config: watcher::Config, fold: F, trigger: Trigger, synced: watch::Sender<usize>)
+/// Between two looks whether a kind is served by now.
+const UNKNOWN_INTERVAL: Duration = Duration::from_secs(10);
+
+async fn follow<K, F>(api: Api<K>, config: watcher::Config, mut fold: F, trigger: Trigger, synced: watch::Sender<usize>)
 where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     F: Fold<Object = K>,
 {
-    let events = watcher(api, config).default_backoff();
-    run(events, fold, trigger, synced).await;
+    let mut answered = Answered { synced, before: false };
+    loop {
+        let events = watcher(api.clone(), config.clone()).default_backoff();
+        run(events, &mut fold, &trigger, &mut answered).await;
+        // A kind that comes back has other versions: this watch cannot go on.
+        tokio::time::sleep(UNKNOWN_INTERVAL).await;
+    }
 }
 
+/// Whether a watch has told all there is, once.
+struct Answered {
+    synced: watch::Sender<usize>,
+    before: bool,
+}
+
+impl Answered {
+    fn now(&mut self) {
+        if !self.before {
+            self.synced.send_modify(|done| *done += 1);
+        }
+        self.before = true;
+    }
+}
+
+/// Ends when the API server does not know the kind.
 async fn run<K, F: Fold<Object = K>>(
     events: impl Stream<Item = watcher::Result<watcher::Event<K>>>,
-    mut fold: F,
-    trigger: Trigger,
-    synced: watch::Sender<usize>,
+    fold: &mut F,
+    trigger: &Trigger,
+    answered: &mut Answered,
 ) {
     let mut events = std::pin::pin!(events);
-    let mut answered = false;
-    let answer = |before: bool| {
-        if !before {
-            synced.send_modify(|done| *done += 1);
-        }
-        true
-    };
-    while let Some(event) = events.next().await {
+    let mut unknown = false;
+    while !unknown && let Some(event) = events.next().await {
         let projects = match event {
             Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => fold.saw(&object),
             Ok(watcher::Event::Delete(object)) => fold.gone(&object),
@@ -165,20 +185,21 @@ async fn run<K, F: Fold<Object = K>>(
                 Vec::new()
             }
             Ok(watcher::Event::InitDone) => {
-                answered |= answer(answered);
+                answered.now();
                 fold.listed()
             }
             Err(error) => {
-                let Some(projects) = is_not_found(&error).then(|| fold.unknown()).flatten() else {
+                let Some(projects) = is_not_served(&error).then(|| fold.unknown()).flatten() else {
                     tracing::warn!(%error, what = fold.what(), "watch interrupted; it goes on by itself");
                     continue;
                 };
-                answered |= answer(answered);
+                answered.now();
+                unknown = true;
                 projects
             }
         };
         // Before the first answer there is no reconciler to wake: it starts with every project.
-        if answered {
+        if answered.before {
             for project in projects {
                 trigger.fire(&project).await;
             }
@@ -187,10 +208,10 @@ async fn run<K, F: Fold<Object = K>>(
 }
 
 /// A kind that is not installed, or not any more.
-fn is_not_found(error: &watcher::Error) -> bool {
+fn is_not_served(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_not_found(),
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => is_absent(status),
         _ => false,
     }
 }
@@ -237,7 +258,11 @@ impl Fold for Children {
     }
 
     fn unknown(&mut self) -> Option<Vec<ProjectKey>> {
-        Some(self.stores.saw_served(self.kind.upstream()?, false))
+        let upstream = self.kind.upstream()?;
+        self.started();
+        let mut projects = self.stores.forget(std::mem::take(&mut self.missing));
+        projects.extend(self.stores.saw_served(upstream, false));
+        Some(projects)
     }
 
     fn what(&self) -> String {

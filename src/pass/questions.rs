@@ -31,7 +31,7 @@ impl Pass<'_> {
     }
 
     /// The same of a check that talks to the database. One that fails over is out of reach before its operator says so.
-    fn take_of_database<T>(&mut self, answer: Answer<T>, condition: ConditionType) -> Progress<T> {
+    fn take_of_database<T>(&mut self, answer: Answer<T>, condition: &str) -> Progress<T> {
         match self.take(answer) {
             Progress::Failed(problem)
                 if self.attended
@@ -45,9 +45,9 @@ impl Pass<'_> {
     }
 
     /// How long a condition has not been True.
-    fn since(&self, condition: ConditionType) -> Duration {
+    fn since(&self, condition: &str) -> Duration {
         let mut conditions = self.project.status.iter().flat_map(|status| &status.conditions);
-        let known = conditions.find(|known| known.type_ == condition.as_str() && known.status != "True");
+        let known = conditions.find(|known| known.type_ == condition && known.status != "True");
         let since = known.map(|known| Timestamp::now().duration_since(known.last_transition_time.0));
         since.and_then(|since| since.try_into().ok()).unwrap_or_default()
     }
@@ -80,7 +80,7 @@ impl Pass<'_> {
                 let (endpoint, owner) = (plan.database.clone(), self.identity.owner());
                 async move { sql::inspect(&endpoint, &owner).await }
             });
-            self.findings.postgresql = self.take_of_database(answer, ConditionType::PostgreSqlConnected);
+            self.findings.postgresql = self.take_of_database(answer, ConditionType::PostgreSqlConnected.as_str());
         }
         let bucket = plan.bucket.fingerprint();
         if self.findings.s3 == Progress::NotStarted {
@@ -105,7 +105,7 @@ impl Pass<'_> {
             let passwords = credentials.passwords.clone();
             async move { sql::initialize(&endpoint, &owner, &passwords).await }
         });
-        self.findings.database = self.take_of_database(answer, ConditionType::DatabaseInitialized);
+        self.findings.database = self.take_of_database(answer, ConditionType::DatabaseInitialized.as_str());
         check.proven(fingerprint)
     }
 
@@ -123,7 +123,7 @@ impl Pass<'_> {
                 let (http, database) = (self.context.http.clone(), plan.database.clone());
                 async move { tenants::ensure(&http, &database, &tenant).await }
             });
-            let progress = self.take(answer);
+            let progress = self.take_of_database(answer, component.workload().condition);
             self.findings.tenants.insert(component, progress);
         }
     }
@@ -140,7 +140,7 @@ impl Pass<'_> {
                 let (endpoint, passwords) = (plan.database.clone(), credentials.passwords.clone());
                 async move { sql::admit_service_role(&endpoint, &passwords).await.map(drop) }
             });
-            self.findings.admission = self.take(answer);
+            self.findings.admission = self.take_of_database(answer, Component::Storage.workload().condition);
         }
         let admitted = matches!(self.findings.admission, Progress::NotStarted | Progress::Done(()));
         if database.limit(Feature::SchemaReload).is_some() && self.findings.objects.done().is_some() && admitted {

@@ -36,7 +36,7 @@ pub fn verdict(findings: &Findings, settings: &WorkloadPlan) -> Verdict {
         Some(Progress::Failed(problem)) => {
             return Verdict::new(type_, Some(false), problem.reason, &problem.message);
         }
-        Some(Progress::Running) => {
+        Some(Progress::Running | Progress::Waiting(_)) => {
             return Verdict::new(type_, None, Reason::PreparingTenant, format!("{title}: its tenant is being written"));
         }
         _ => {}
@@ -45,7 +45,7 @@ pub fn verdict(findings: &Findings, settings: &WorkloadPlan) -> Verdict {
         Progress::Failed(problem) if component == Component::Storage => {
             return Verdict::new(type_, Some(false), problem.reason, &problem.message);
         }
-        Progress::Running if component == Component::Storage => {
+        Progress::Running | Progress::Waiting(_) if component == Component::Storage => {
             let message = format!("{title}: its tables are being opened to service_role");
             return Verdict::new(type_, None, Reason::Progressing, message);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use supabase_operator::render::Kind;
+use supabase_operator::kind::Kind;
 
 use super::harness::{Certificate, PASSWORD, Stack, apply, assert_contains, complete_spec, kubectl, plain_spec, run};
 

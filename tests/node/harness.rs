@@ -48,6 +48,8 @@ impl Stack {
 
     async fn remove_and_wait(&self) {
         self.remove().await;
+        // Those of CloudNativePG take minutes to end by themselves; in a namespace that ends none is made again.
+        kubectl(&["-n", &self.namespace, "delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false"]);
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let gone = || async { namespaces.get_opt(&self.namespace).await.unwrap().is_none().then_some(()) };
         eventually(Duration::from_secs(120), "the namespace is gone", gone).await;

@@ -90,11 +90,17 @@ async fn a_project_that_asks_for_nothing_is_run_suspended_woken_retained_and_del
     asleep["suspend"] = json!(true);
     stack.project(&asleep);
     stack.wait_for_reason("Ready", "Suspended", &["set spec.suspend to false"]).await;
-    assert_eq!(names::<Pod>(&stack).await, Vec::<String>::new());
+    // The last ones take their time to end.
+    eventually(Duration::from_secs(60), "no pod is left", || async {
+        names::<Pod>(&stack).await.is_empty().then_some(())
+    })
+    .await;
     assert_eq!(names::<PersistentVolumeClaim>(&stack).await, claims);
 
+    let woken = Instant::now();
     stack.project(&managed_spec());
     stack.wait_for("Ready", "True").await;
+    println!("Ready {:.0} s after waking", woken.elapsed().as_secs_f32());
     assert_eq!(sql(&stack, "SELECT id FROM public.kept").trim(), "1");
 
     stack.projects().delete("orders", &DeleteParams::default()).await.unwrap();
@@ -217,6 +223,7 @@ async fn a_failover_degrades_restarts_nothing_and_heals() {
         assert!(killed.elapsed() < Duration::from_secs(240), "not healed: {seen:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    println!("Ready again and not degraded after {:.0} s", killed.elapsed().as_secs_f32());
     let healed = written.load(Ordering::Relaxed);
     eventually(Duration::from_secs(30), "rows are written again", || async {
         (written.load(Ordering::Relaxed) > healed + 10).then_some(())
@@ -262,31 +269,20 @@ async fn a_change_waits_for_an_operator_that_is_away() {
 /// A kind that the API server does not serve, then does, then does not.
 #[tokio::test]
 async fn an_operator_that_is_not_installed_is_named_and_its_installation_is_noticed() {
-    let crd = |verb: &str| {
-        run(
-            &[
-                "kubectl",
-                verb,
-                "--wait=true",
-                "-f",
-                concat!(env!("CARGO_MANIFEST_DIR"), "/vendor-crds/rustfs.com_tenants.yaml"),
-            ],
-            None,
-        )
-    };
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vendor-crds/rustfs.com_tenants.yaml");
     let stack = Stack::new("managed-absent").await;
     let mut spec = managed_spec();
     spec["storage"]["managed"] = json!({"provider": "rustfs"});
     stack.project(&spec);
     let missing = ["tenants.rustfs.com", "install the RustFS operator"];
     println!("{}", stack.wait_for_reason("S3Connected", "ProviderMissing", &missing).await);
-    assert!(crd("create").status.success());
+    kubectl(&["create", "-f", file]);
     eventually(Duration::from_secs(90), "the Tenant is asked for", || async {
         upstream(&stack, Upstream::RustfsTenant, "orders-rustfs").await
     })
     .await;
     println!("{}", stack.wait_for_reason("S3Connected", "StorageStarting", &["orders-rustfs"]).await);
-    assert!(crd("delete").status.success());
+    kubectl(&["delete", "-f", file]);
     eventually(Duration::from_secs(90), "its removal is noticed", || async {
         stack.condition("S3Connected").await.filter(|condition| condition.reason == "ProviderMissing")
     })

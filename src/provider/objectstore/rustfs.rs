@@ -81,7 +81,10 @@ pub fn observe(
     let ready = current && live::is_true(live, "Ready");
     let degraded = live::is_true(live, "Degraded");
     let cause = around.cause(&plan.identity.namespace, &FIELDS);
-    let said = format!("{object}: {state}{}", refusal(live));
+    let said = match state {
+        "" => format!("{object}: the RustFS operator has not answered; is it running?"),
+        state => format!("{object}: {state}{}", refusal(live)),
+    };
     if current && state == "Blocked" {
         let (look_closer, again) = next_look(live, patience);
         let problem = Problem::new(Reason::StorageFailed, format!("{said}; correct spec.storage.managed"));
