@@ -213,7 +213,11 @@ impl Stack {
         for kind in Kind::ALL {
             let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource());
             let ours = ListParams::default().labels("supabase-operator.dev/project=orders");
-            children.extend(api.list(&ours).await.unwrap().items.into_iter().map(|child| (kind, child)));
+            let listed = match api.list(&ours).await {
+                Err(kube::Error::Api(status)) if status.code == 404 && kind.upstream().is_some() => continue,
+                listed => listed.unwrap(),
+            };
+            children.extend(listed.items.into_iter().map(|child| (kind, child)));
         }
         children
     }
