@@ -18,7 +18,7 @@ use minio::s3::types::minio_error_response::MinioErrorCode;
 use minio::s3::types::{Region, S3Api};
 
 use crate::checks::Latency;
-use crate::plan::BucketEndpoint;
+use crate::plan::{BucketEndpoint, BucketLogin, UserKeys};
 use crate::reason::{Problem, Reason};
 
 pub use grant::grant;
@@ -34,6 +34,8 @@ const PROBE_CONTENT: &str = "supabase-operator was here";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     pub latency: Latency,
+    /// An object was put, read and deleted. Where Storage's pods alone have the right to it, nobody else can.
+    pub proven: bool,
 }
 
 /// Creates the bucket where it does not exist, and proves that its credentials can put, get and delete. In a store of the
@@ -44,19 +46,22 @@ pub struct Checked {
 pub async fn ensure(bucket: &BucketEndpoint) -> Result<Checked, Problem> {
     let started = Instant::now();
     let work = async {
-        if let Some(root) = &bucket.root {
-            grant(bucket, root).await?;
+        if let BucketLogin::Granted { user, root } = &bucket.login {
+            grant(bucket, user, root).await?;
         }
         let client = client(bucket)?;
         ensure_exists(&client, bucket).await?;
-        prove(&client, bucket).await?;
-        Ok(Checked { latency: Latency(started.elapsed()) })
+        let proven = bucket.login.keys().is_some();
+        if proven {
+            prove(&client, bucket).await?;
+        }
+        Ok(Checked { latency: Latency(started.elapsed()), proven })
     };
     tokio::time::timeout(LIMIT, work).await.unwrap_or_else(|_| {
-        let BucketEndpoint { endpoint, secret, root, .. } = bucket;
-        let remedy = match root {
-            Some(_) => "look at the pods of the object store".to_owned(),
-            None => format!("check key \"endpoint\" of Secret {secret}"),
+        let BucketEndpoint { endpoint, secret, login, .. } = bucket;
+        let remedy = match login {
+            BucketLogin::Granted { .. } => "look at the pods of the object store".to_owned(),
+            BucketLogin::Keys(_) | BucketLogin::Workload { .. } => format!("check key \"endpoint\" of Secret {secret}"),
         };
         let limit = LIMIT.as_secs();
         Err(Problem::new(Reason::StorageUnreachable, format!("{endpoint} did not answer within {limit} s; {remedy}")))
@@ -71,8 +76,10 @@ fn client(bucket: &BucketEndpoint) -> Result<MinioClient, Problem> {
     url.virtual_style = !bucket.force_path_style;
     // Set, not looked up: the look-up needs a permission that the bucket's user may lack.
     url.region = Region::new(bucket.region.clone()).map_err(|error| invalid("region", &error))?;
-    let provider = StaticProvider::new(bucket.access_key_id.expose(), bucket.secret_access_key.expose(), None);
-    let builder = MinioClientBuilder::new(url).provider(Some(provider));
+    let provider = bucket.login.keys().map(|UserKeys { access_key_id, secret_access_key }| {
+        StaticProvider::new(access_key_id.expose(), secret_access_key.expose(), None)
+    });
+    let builder = MinioClientBuilder::new(url).provider(provider);
     let failed = |error: Error| invalid("endpoint", &error);
     let Some(ca) = &bucket.ca else { return builder.build().map_err(failed) };
     // The crate takes a file only; it has read it when `build` returns.
@@ -98,6 +105,12 @@ async fn ensure_exists(client: &MinioClient, bucket: &BucketEndpoint) -> Result<
         Err(error) if code(&error) == Some(MinioErrorCode::AccessDenied) => return Ok(()),
         Err(error) => return Err(explain(&error, bucket, "look for the bucket")),
         Ok(_) => {}
+    }
+    if bucket.login.keys().is_none() {
+        return Err(Problem::new(
+            Reason::BucketMissing,
+            format!("bucket {name:?} does not exist at {}; create it", bucket.endpoint),
+        ));
     }
     let created = client.create_bucket(name).map_err(bad_name)?.build().send().await;
     match created {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 
 use crate::components::Component;
 use crate::components::gateway::internal_url;
@@ -103,6 +103,58 @@ async fn ask_all(client: &Client, plan: &Plan, credentials: &Credentials) -> Res
     for probe in probes(plan, credentials) {
         ask(client, &gateway, &probe).await?;
     }
+    if plan.has(Component::Storage) && plan.bucket.login.keys().is_none() {
+        upload(client, &gateway, &credentials.secret_key).await?;
+    }
+    Ok(())
+}
+
+/// The beginning of a body. The gateway's image is the tenant's choice: what it sends is not trusted to end.
+async fn text(answer: &mut reqwest::Response) -> reqwest::Result<String> {
+    let mut body = Vec::new();
+    while body.len() < BODY_LIMIT {
+        let Some(chunk) = answer.chunk().await? else { break };
+        body.extend_from_slice(&chunk);
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+/// Name of the bucket that an upload is tried in; it is there for moments.
+const PROBE_BUCKET: &str = "supabase-operator-probe";
+
+/// Puts a file through Storage, reads and deletes it: nobody but its pods can show that they may use the bucket.
+async fn upload(client: &Client, gateway: &str, key: &Sensitive) -> Result<(), Problem> {
+    let bucket = format!("{gateway}/storage/v1/bucket");
+    let object = format!("{gateway}/storage/v1/object/{PROBE_BUCKET}/probe");
+    let new = format!(r#"{{"id": "{PROBE_BUCKET}", "name": "{PROBE_BUCKET}", "public": false}}"#);
+    for (what, method, url, body, content) in [
+        // There is one already where an earlier probe was cut off.
+        ("make a bucket", Method::POST, bucket.clone(), Some(new), "application/json"),
+        ("upload a file", Method::POST, object.clone(), Some("probe".to_owned()), "text/plain"),
+        ("read it", Method::GET, object.clone(), None, ""),
+        ("delete it", Method::DELETE, object, None, ""),
+        ("delete the bucket", Method::DELETE, format!("{bucket}/{PROBE_BUCKET}"), None, ""),
+    ] {
+        let mut request = client.request(method, &url).header("apikey", key.expose()).timeout(REQUEST_LIMIT);
+        if let Some(body) = body {
+            request = request.header("content-type", content).header("x-upsert", "true").body(body);
+        }
+        let unreachable = |error: reqwest::Error| {
+            let error = error.without_url();
+            Problem::new(Reason::GatewayUnreachable, format!("Storage, {what}: no answer from {gateway}: {error}"))
+        };
+        let mut answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        let said: String = text(&mut answer).await.map_err(unreachable)?.chars().take(200).collect();
+        if !status.is_success() && !said.contains("already exists") {
+            return Err(Problem::new(
+                Reason::GatewayRefused,
+                format!(
+                    "Storage cannot {what}: {status} {said}; look at the rights of its service account, and at the log of its pods"
+                ),
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -136,13 +188,7 @@ async fn ask(client: &Client, gateway: &str, probe: &Probe<'_>) -> Result<(), Pr
     if got == *status && contains.is_empty() {
         return Ok(());
     }
-    let mut body = Vec::new();
-    // The gateway's image is the tenant's choice: what it sends is not trusted to end.
-    while body.len() < BODY_LIMIT {
-        let Some(chunk) = answer.chunk().await.map_err(unreachable)? else { break };
-        body.extend_from_slice(&chunk);
-    }
-    let body = String::from_utf8_lossy(&body);
+    let body = text(&mut answer).await.map_err(unreachable)?;
     if got == *status && body.contains(contains) {
         return Ok(());
     }

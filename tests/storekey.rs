@@ -6,7 +6,7 @@ mod server;
 
 use http::Method;
 use supabase_operator::bucket::{self, grant};
-use supabase_operator::plan::BucketEndpoint;
+use supabase_operator::plan::{BucketEndpoint, BucketLogin};
 use supabase_operator::provider::objectstore::BUCKET;
 use supabase_operator::reason::Reason;
 
@@ -18,9 +18,12 @@ const OTHER: &str = "other-bucket";
 async fn the_user_may_do_what_storage_and_the_check_of_the_bucket_do() {
     let server = Server::start().await;
     let storage = user("storage", "first-secret");
-    bucket::ensure(&BucketEndpoint { root: Some(server.root.clone()), ..server.bucket(&storage, BUCKET) })
-        .await
-        .unwrap();
+    bucket::ensure(&BucketEndpoint {
+        login: BucketLogin::Granted { user: storage.clone(), root: server.root.clone() },
+        ..server.bucket(&storage, BUCKET)
+    })
+    .await
+    .unwrap();
 
     let s3 = server.client(&storage);
     let object = format!("/{BUCKET}/tenant/a/1");
@@ -52,7 +55,7 @@ async fn the_user_may_do_nothing_else() {
     root.ask(Method::PUT, &format!("/{OTHER}"), "").await.unwrap();
     root.ask(Method::PUT, &format!("/{OTHER}/object"), "content").await.unwrap();
     let storage = user("storage", "first-secret");
-    grant(&server.bucket(&storage, BUCKET), &server.root).await.unwrap();
+    grant(&server.bucket(&storage, BUCKET), &storage, &server.root).await.unwrap();
 
     let s3 = server.client(&storage);
     let buckets = s3.ask(Method::GET, "/", "").await.unwrap();
@@ -81,8 +84,8 @@ async fn the_user_may_do_nothing_else() {
         let refused = s3.ask(method, &format!("/minio/admin/v3/{call}"), "").await.unwrap_err();
         assert_eq!(refused, "403", "{call}");
     }
-    let third = server.bucket(&user("third", "third-secret"), BUCKET);
-    let refused = grant(&third, &storage).await.unwrap_err();
+    let third = user("third", "third-secret");
+    let refused = grant(&server.bucket(&third, BUCKET), &third, &storage).await.unwrap_err();
     assert_eq!(refused.reason, Reason::StorageCredentialsRefused, "{}", refused.message);
 }
 
@@ -90,16 +93,16 @@ async fn the_user_may_do_nothing_else() {
 async fn a_second_grant_writes_nothing_and_a_changed_secret_is_taken() {
     let server = Server::start().await;
     let storage = user("storage", "first-secret");
-    grant(&server.bucket(&storage, BUCKET), &server.root).await.unwrap();
+    grant(&server.bucket(&storage, BUCKET), &storage, &server.root).await.unwrap();
     let written = server.written();
     // MinIO tells a policy in another order each time.
     for _ in 0..10 {
-        grant(&server.bucket(&storage, BUCKET), &server.root).await.unwrap();
+        grant(&server.bucket(&storage, BUCKET), &storage, &server.root).await.unwrap();
         assert!(written == server.written(), "a grant of what is granted wrote something");
     }
 
     let changed = user("storage", "second-secret");
-    grant(&server.bucket(&changed, BUCKET), &server.root).await.unwrap();
+    grant(&server.bucket(&changed, BUCKET), &changed, &server.root).await.unwrap();
     assert!(written != server.written(), "nothing tells what is written");
     bucket::ensure(&server.bucket(&changed, BUCKET)).await.unwrap();
     let refused = bucket::ensure(&server.bucket(&storage, BUCKET)).await.unwrap_err();
@@ -110,7 +113,7 @@ async fn a_second_grant_writes_nothing_and_a_changed_secret_is_taken() {
 async fn what_somebody_else_changed_is_put_right() {
     let server = Server::start().await;
     let storage = user("storage", "first-secret");
-    grant(&server.bucket(&storage, BUCKET), &server.root).await.unwrap();
+    grant(&server.bucket(&storage, BUCKET), &storage, &server.root).await.unwrap();
     let (root, s3) = (server.client(&server.root), server.client(&storage));
     let admin = async |call: &str, body: &str| {
         root.ask(Method::PUT, &format!("/minio/admin/v3/{call}"), body).await.unwrap();
@@ -124,13 +127,13 @@ async fn what_somebody_else_changed_is_put_right() {
         admin(&call, body).await;
         s3.ask(Method::PUT, "/new-bucket", "").await.unwrap();
         root.ask(Method::DELETE, "/new-bucket", "").await.unwrap();
-        grant(&server.bucket(&storage, BUCKET), &server.root).await.unwrap();
+        grant(&server.bucket(&storage, BUCKET), &storage, &server.root).await.unwrap();
         assert_eq!(s3.ask(Method::PUT, "/new-bucket", "").await.unwrap_err(), "AccessDenied", "{call}");
         bucket::ensure(&server.bucket(&storage, BUCKET)).await.unwrap();
     }
     admin("set-user-status?accessKey=storage-key&status=disabled", "").await;
     bucket::ensure(&server.bucket(&storage, BUCKET)).await.unwrap_err();
-    grant(&server.bucket(&storage, BUCKET), &server.root).await.unwrap();
+    grant(&server.bucket(&storage, BUCKET), &storage, &server.root).await.unwrap();
     bucket::ensure(&server.bucket(&storage, BUCKET)).await.unwrap();
 }
 
@@ -138,9 +141,9 @@ async fn what_somebody_else_changed_is_put_right() {
 async fn wrong_root_keys_are_a_problem_that_names_the_secret_and_shows_no_key() {
     let server = Server::start().await;
     let storage = user("storage", "first-secret");
-    grant(&server.bucket(&storage, BUCKET), &server.root).await.unwrap();
+    grant(&server.bucket(&storage, BUCKET), &storage, &server.root).await.unwrap();
     for wrong in [user("root", "wrong-secret"), user("nobody", "root-secret")] {
-        let problem = grant(&server.bucket(&storage, BUCKET), &wrong).await.unwrap_err();
+        let problem = grant(&server.bucket(&storage, BUCKET), &storage, &wrong).await.unwrap_err();
         assert_eq!(problem.reason, Reason::StorageCredentialsRefused, "{}", problem.message);
         for said in ["tenant/demo-object-store-keys", "rootAccessKeyId", "rootSecretAccessKey"] {
             assert!(problem.message.contains(said), "{}", problem.message);
@@ -155,7 +158,8 @@ async fn wrong_root_keys_are_a_problem_that_names_the_secret_and_shows_no_key() 
 async fn what_the_store_does_not_take_is_a_problem_that_names_the_users_keys() {
     let server = Server::start().await;
     // MinIO knows no secret of fewer than eight characters.
-    let problem = grant(&server.bucket(&user("storage", "short"), BUCKET), &server.root).await.unwrap_err();
+    let problem =
+        grant(&server.bucket(&server.root, BUCKET), &user("storage", "short"), &server.root).await.unwrap_err();
     assert_eq!(problem.reason, Reason::BucketRefused, "{}", problem.message);
     for said in ["write a user", "HTTP status 400", "\"secretAccessKey\" of Secret tenant/demo-object-store-keys"] {
         assert!(problem.message.contains(said), "{}", problem.message);
@@ -165,10 +169,11 @@ async fn what_the_store_does_not_take_is_a_problem_that_names_the_users_keys() {
 #[tokio::test]
 async fn a_store_that_is_away_is_a_problem_that_tells_why() {
     let server = Server::start().await;
-    let bucket = server.bucket(&user("storage", "first-secret"), BUCKET);
+    let storage = user("storage", "first-secret");
+    let bucket = server.bucket(&storage, BUCKET);
     let root = server.root.clone();
     drop(server);
-    let problem = grant(&bucket, &root).await.unwrap_err();
+    let problem = grant(&bucket, &storage, &root).await.unwrap_err();
     assert_eq!(problem.reason, Reason::StorageUnreachable, "{}", problem.message);
     assert!(problem.message.contains(&bucket.endpoint) && problem.message.contains("refused"), "{}", problem.message);
     assert!(!problem.message.contains("storage-key"), "{}", problem.message);

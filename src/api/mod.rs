@@ -24,7 +24,7 @@ pub use status::{
     ComponentPhase, ComponentStatus, Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase,
     SupabaseProjectStatus,
 };
-pub use storage::{ManagedStorageSpec, StorageProvider, StorageSpec};
+pub use storage::{ManagedStorageSpec, StorageProvider, StorageSpec, WorkloadIdentity};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -10,7 +12,7 @@ use super::{CaSecretRef, SecretRef};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = kube::core::Rule::new("!(has(self.managed) && has(self.secretRef))").message("storage is either managed or the one of secretRef; remove one of the two"))]
-#[x_kube(validation = kube::core::Rule::new("has(self.secretRef) || (!has(self.forcePathStyle) && !has(self.caSecretRef))").message("forcePathStyle and caSecretRef are for an object store of your own (secretRef)"))]
+#[x_kube(validation = kube::core::Rule::new("has(self.secretRef) || (!has(self.forcePathStyle) && !has(self.caSecretRef) && !has(self.workloadIdentity))").message("forcePathStyle, caSecretRef and workloadIdentity are for an object store of your own (secretRef)"))]
 pub struct StorageSpec {
     /// An object store of the project's own. Default, when there is no `secretRef`: MinIO with one server and one
     /// volume of 20Gi.
@@ -18,18 +20,36 @@ pub struct StorageSpec {
     pub managed: Option<ManagedStorageSpec>,
 
     /// Secret in the project's namespace with the keys `endpoint` (a URL), `region`, `bucket`, `accessKeyId` and
-    /// `secretAccessKey`. The bucket is created when it does not exist and the credentials allow it.
+    /// `secretAccessKey`, or with the names that AWS' tools read: `AWS_ENDPOINT_URL_S3`, `AWS_REGION`, `AWS_BUCKET`,
+    /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. Without an `endpoint` it is Amazon S3 in the region. The region may
+    /// be left out for Amazon S3, Cloudflare R2 and Google Cloud Storage, whose addresses tell it. The bucket is created
+    /// when it does not exist and the credentials allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
 
     /// Put the bucket into the path of S3 requests instead of the host name, as MinIO and most S3 servers want it.
-    /// Default: true.
+    /// Default: true, but for Amazon S3 false, unless the bucket's name has dots.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force_path_style: Option<bool>,
 
     /// The CA that signed the S3 server's certificate, in addition to the public CAs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
+
+    /// The Storage API uses no keys but proves who it is by its service account, `<project>-storage`: IAM roles for
+    /// service accounts or Pod Identity on Amazon EKS. The Secret has no keys then. Default: keys of the Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<WorkloadIdentity>,
+}
+
+/// Who the Storage API is, to a cloud.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadIdentity {
+    /// Annotations of the service account, for example `eks.amazonaws.com/role-arn`. Pod Identity needs none. Default:
+    /// none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// An object store that the operator asks another operator for: the Tenant `<project>-minio` or `<project>-rustfs`.

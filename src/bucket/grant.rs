@@ -21,12 +21,12 @@ use crate::plan::{BucketEndpoint, UserKeys};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::{Sensitive, redact};
 
-/// Makes the user whose keys the endpoint carries, with a policy for its bucket alone. Writes only what is not so already.
+/// Makes the user of these keys, with a policy for this bucket alone. Writes only what is not so already.
 ///
 /// # Errors
 /// What is wrong and what to do about it.
-pub async fn grant(bucket: &BucketEndpoint, root: &UserKeys) -> Result<(), Problem> {
-    Grant { bucket, root }.ensure().await
+pub async fn grant(bucket: &BucketEndpoint, user: &UserKeys, root: &UserKeys) -> Result<(), Problem> {
+    Grant { bucket, user, root }.ensure().await
 }
 
 /// What Storage and [`ensure`](super::ensure) ask of the store.
@@ -67,12 +67,14 @@ fn sorted(value: &Value) -> Value {
 struct Grant<'a> {
     /// Its name is the policy's, too.
     bucket: &'a BucketEndpoint,
+    user: &'a UserKeys,
     root: &'a UserKeys,
 }
 
 impl Grant<'_> {
     async fn ensure(&self) -> Result<(), Problem> {
-        let BucketEndpoint { bucket: name, access_key_id, secret_access_key, secret, endpoint, .. } = self.bucket;
+        let BucketEndpoint { bucket: name, secret, endpoint, .. } = self.bucket;
+        let UserKeys { access_key_id, secret_access_key } = self.user;
         let root = self.client(&self.root.access_key_id, &self.root.secret_access_key)?;
         let user = self.client(access_key_id, secret_access_key)?;
         let policy = policy(name);
@@ -113,7 +115,7 @@ impl Grant<'_> {
 
     /// Users may ask about themselves, so that one request proves the secret key, too.
     async fn has_user(&self, user: &MinioClient) -> bool {
-        let answer = get(user, "user-info", &[("accessKey", self.bucket.access_key_id.expose())]).await;
+        let answer = get(user, "user-info", &[("accessKey", self.user.access_key_id.expose())]).await;
         let wanted = [("status", "enabled"), ("policyName", self.bucket.bucket.as_str())];
         answer.is_some_and(|answer| {
             wanted.iter().all(|(key, value)| answer.get(key).and_then(Value::as_str) == Some(value))
@@ -176,7 +178,7 @@ impl Grant<'_> {
 
     /// URLs in errors carry the user's name.
     fn redacted(&self, text: &str) -> String {
-        let (root, user) = (self.root, self.bucket);
+        let (root, user) = (self.root, self.user);
         let secrets = [&root.access_key_id, &root.secret_access_key, &user.access_key_id, &user.secret_access_key];
         redact(text, &secrets)
     }

@@ -18,6 +18,8 @@ pub struct Configuration {
     /// Secrets of the user's whose keys become variables.
     pub user_secrets: Vec<UserSecret>,
     pub mounts: Vec<Mount>,
+    /// Of the service account: what a cloud knows the pods by.
+    pub identity: BTreeMap<String, String>,
 }
 
 /// How entries reach the program.

@@ -3,8 +3,8 @@
 use super::connection::{Driver, storage_authority, url};
 use super::{Command, Component, Configuration, Probes, Settings, Size, Stop, Workload};
 use crate::gateway::Upstream;
-use crate::plan::Plan;
 use crate::plan::keys::{Credentials, Purpose};
+use crate::plan::{BucketLogin, Plan};
 use crate::sql::Role;
 
 pub static WORKLOAD: Workload = Workload {
@@ -69,8 +69,14 @@ fn configuration(plan: &Plan, credentials: &Credentials) -> Configuration {
     config.set_secret("JWT_JWKS", &credentials.jwks);
     config.set_secret("ANON_KEY", &credentials.anon_key);
     config.set_secret("SERVICE_KEY", &credentials.service_role_key);
-    config.set_secret("AWS_ACCESS_KEY_ID", &bucket.access_key_id);
-    config.set_secret("AWS_SECRET_ACCESS_KEY", &bucket.secret_access_key);
+    // Without them the AWS SDK asks what the cloud gave to the pod.
+    if let BucketLogin::Workload { annotations } = &bucket.login {
+        config.identity.clone_from(annotations);
+    }
+    if let Some(keys) = bucket.login.keys() {
+        config.set_secret("AWS_ACCESS_KEY_ID", &keys.access_key_id);
+        config.set_secret("AWS_SECRET_ACCESS_KEY", &keys.secret_access_key);
+    }
     config
 }
 

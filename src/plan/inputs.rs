@@ -117,6 +117,11 @@ impl<'a> SecretReader<'a> {
         Ok(text)
     }
 
+    /// The first of these keys that is there.
+    pub fn first<'k>(&self, keys: &[&'k str]) -> Option<&'k str> {
+        keys.iter().copied().find(|key| self.data.keys.contains_key(*key))
+    }
+
     /// The value of a key that people type, without the newline that `kubectl create --from-file` keeps.
     ///
     /// # Errors

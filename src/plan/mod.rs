@@ -9,6 +9,7 @@ pub mod keys;
 pub mod names;
 pub mod pools;
 pub mod releases;
+pub mod s3;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::components::{self, COMPONENTS, Component, KONG, Workload, gateway};
 use crate::reason::{Problem, Reason};
 use crate::sensitive::Sensitive;
 use crate::sql::{Feature, Finding};
-pub use endpoints::{BucketEndpoint, DatabaseEndpoint, UserKeys};
+pub use endpoints::{BucketEndpoint, BucketLogin, DatabaseEndpoint, UserKeys};
 use inputs::{Inputs, Provision, SecretReader, Secrets};
 use keys::{Credentials, Purpose};
 use names::ProjectName;
@@ -210,10 +211,9 @@ impl Plan {
 
     /// Every secret that the user gave, for those who must make sure that none is seen.
     pub fn secrets(&self) -> impl Iterator<Item = &Sensitive> {
-        let given = [&self.database.password, &self.bucket.access_key_id, &self.bucket.secret_access_key];
-        let root = self.bucket.root.iter().flat_map(|root| [&root.access_key_id, &root.secret_access_key]);
+        let keys = self.bucket.login.all_keys().flat_map(|keys| [&keys.access_key_id, &keys.secret_access_key]);
         let login = self.studio.login.iter().map(|login| &login.password);
-        given.into_iter().chain(root).chain(login).chain(self.auth.secret.values())
+        [&self.database.password].into_iter().chain(keys).chain(login).chain(self.auth.secret.values())
     }
 }
 

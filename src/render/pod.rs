@@ -40,18 +40,21 @@ fn list<T>(items: Vec<T>) -> Option<Vec<T>> {
 }
 
 fn hashes(part: &Part<'_>) -> BTreeMap<String, String> {
-    let Configuration { plain, plain_content, secret, secret_content, user_secrets, mounts, .. } = part.configuration;
+    let Configuration { plain, plain_content, secret, secret_content, user_secrets, mounts, identity, .. } =
+        part.configuration;
     let mut hashes = BTreeMap::new();
     let reread = |content: &Content| matches!(content, Content::WatchedFiles(_));
     let config = if reread(plain_content) { None } else { (!plain.is_empty()).then_some(plain) };
     let authorities = part.configuration.names_authorities().then_some((&part.plan.database.ca, &part.plan.bucket.ca));
-    let contents: Vec<String> = mounts
+    let mut contents: Vec<String> = mounts
         .iter()
         .filter_map(|mount| match mount {
             Mount::ConfigMap { content, .. } => Some(content.to_hex()),
             Mount::Claim { .. } => None,
         })
         .collect();
+    // A cloud puts what it made of them into new pods alone.
+    contents.extend((!identity.is_empty()).then(|| Digest::of(&json!(identity)).to_hex()));
     if config.is_some() || authorities.is_some() || !contents.is_empty() {
         hashes.insert(CONFIG_HASH.to_owned(), Digest::of(&json!([config, authorities, contents])).to_hex());
     }

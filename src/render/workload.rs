@@ -48,11 +48,10 @@ pub fn render(
     let name = plan.identity.name.component(workload.component);
     let configuration = (workload.configuration)(plan, credentials);
     let part = Part { plan, settings, configuration: &configuration, name: &name };
-    let account = ServiceAccount {
-        metadata: part.meta(),
-        automount_service_account_token: Some(false),
-        ..ServiceAccount::default()
-    };
+    let mut metadata = part.meta();
+    metadata.annotations = Some(configuration.identity.clone()).filter(|annotations| !annotations.is_empty());
+    let account =
+        ServiceAccount { metadata, automount_service_account_token: Some(false), ..ServiceAccount::default() };
     let migrated = workload.migration.map(|command| marker(command, &settings.image, incarnation));
     let mut manifests = vec![
         Manifest::new(Kind::ServiceAccount, name.clone(), &account)?,

@@ -172,6 +172,12 @@ pub fn report(
 
 /// The steps of the bring-up, in order.
 fn steps(findings: &Findings) -> Vec<Verdict> {
+    let bucket = |checked: &Checked| match checked.proven {
+        true => "an object was put, read and deleted".to_owned(),
+        false => {
+            "it exists; the Storage API alone has the right to use it, and shows that it can before Ready".to_owned()
+        }
+    };
     vec![
         Verdict::of(
             ConditionType::PostgreSqlConnected.as_str(),
@@ -189,7 +195,7 @@ fn steps(findings: &Findings) -> Vec<Verdict> {
             ConditionType::BucketReady.as_str(),
             &findings.s3,
             (Reason::PreparingBucket, "looking for the bucket"),
-            (Reason::BucketUsable, "an object was put, read and deleted".to_owned()),
+            (Reason::BucketUsable, findings.s3.done().map(bucket).unwrap_or_default()),
         ),
         Verdict::of(
             ConditionType::SecretsReady.as_str(),

@@ -17,7 +17,7 @@ fn usable() -> Findings {
     Findings {
         plan: Some(testing::plan()),
         postgresql: Progress::Done(testing::inspection()),
-        s3: Progress::Done(Checked { latency: Latency(Duration::from_millis(9)) }),
+        s3: Progress::Done(Checked { latency: Latency(Duration::from_millis(9)), proven: true }),
         keys: Progress::Done(KeysStatus { signing_key_id: "kid".into(), created_at: None }),
         database: Progress::Done(Initialized { incarnation: "one".into(), limits: Vec::new() }),
         objects: Progress::Done(()),

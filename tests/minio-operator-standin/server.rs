@@ -8,7 +8,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use supabase_operator::bucket;
-use supabase_operator::plan::BucketEndpoint;
+use supabase_operator::plan::{BucketEndpoint, BucketLogin, UserKeys};
 use supabase_operator::sensitive::Sensitive;
 
 const MANAGER: &str = "minio-operator-standin";
@@ -188,12 +188,13 @@ pub async fn bucket(client: &Client, tenant: &DynamicObject, keys: &Keys, bucket
         endpoint: format!("http://{address}"),
         region: "us-east-1".to_owned(),
         bucket: bucket.unwrap_or("standin-health").to_owned(),
-        access_key_id: key("MINIO_ROOT_USER"),
-        secret_access_key: key("MINIO_ROOT_PASSWORD"),
+        login: BucketLogin::Keys(UserKeys {
+            access_key_id: key("MINIO_ROOT_USER"),
+            secret_access_key: key("MINIO_ROOT_PASSWORD"),
+        }),
         force_path_style: true,
         ca: None,
         secret: MANAGER.to_owned(),
-        root: None,
     };
     match bucket::ensure(&endpoint).await {
         Ok(_) => true,

@@ -28,6 +28,11 @@ stringData: {endpoint: 'http://minio.example.com:9000', region: eu-1, bucket: ot
 ---
 apiVersion: v1
 kind: Secret
+metadata: {name: keyless-s3}
+stringData: {AWS_REGION: eu-west-1, AWS_BUCKET: files}
+---
+apiVersion: v1
+kind: Secret
 metadata: {name: orders-ca}
 stringData: {ca.crt: '-----BEGIN CERTIFICATE----- one', bundle.pem: '-----BEGIN CERTIFICATE----- two'}
 ---
@@ -257,7 +262,7 @@ pub fn objects(spec: &Value) -> Objects {
         "privileges": database.privileges});
     objects.insert(("Endpoint".to_owned(), "database".to_owned()), endpoint);
     let endpoint = json!({"endpoint": bucket.endpoint, "region": bucket.region, "bucket": bucket.bucket,
-        "password": bucket.secret_access_key.expose(), "forcePathStyle": bucket.force_path_style, "ca": bucket.ca});
+        "password": bucket.login.keys().map(|keys| keys.secret_access_key.expose()), "forcePathStyle": bucket.force_path_style, "ca": bucket.ca});
     objects.insert(("Endpoint".to_owned(), "bucket".to_owned()), endpoint);
     objects
 }

@@ -242,7 +242,18 @@ fn storage() -> Vec<Case> {
         endpoint("bucket", [("forcePathStyle", false.into())]),
         config("orders-storage", [("STORAGE_S3_FORCE_PATH_STYLE", "false")]),
     ];
+    let role = "/metadata/annotations/eks.amazonaws.com~1role-arn";
+    let identity = [
+        vec![is("ServiceAccount", "orders-storage", role, "arn:aws:iam::1:role/files")],
+        rolled(&[("Deployment", "orders-storage")]),
+    ];
     vec![
+        case(
+            "{storage: {secretRef: {name: keyless-s3}, workloadIdentity: {}}}",
+            "storage.workloadIdentity.annotations",
+            "{eks.amazonaws.com/role-arn: 'arn:aws:iam::1:role/files'}",
+            identity.concat(),
+        ),
         case("{}", "storage.secretRef", "{name: other-s3}", secret_ref.concat()),
         case("{}", "storage.forcePathStyle", "false", path_style.concat()),
         case("{}", "storage.caSecretRef", "{name: orders-ca}", verified.concat()),

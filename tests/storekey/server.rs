@@ -19,7 +19,7 @@ use minio::s3::segmented_bytes::SegmentedBytes;
 use minio::s3::types::S3Request;
 use supabase_operator::bucket;
 use supabase_operator::plan::BucketEndpoint;
-use supabase_operator::plan::UserKeys;
+use supabase_operator::plan::{BucketLogin, UserKeys};
 use supabase_operator::provider::objectstore::BUCKET;
 use supabase_operator::sensitive::Sensitive;
 use tempfile::TempDir;
@@ -70,12 +70,10 @@ impl Server {
             endpoint: self.endpoint.clone(),
             region: "us-east-1".to_owned(),
             bucket: name.to_owned(),
-            access_key_id: user.access_key_id.clone(),
-            secret_access_key: user.secret_access_key.clone(),
+            login: BucketLogin::Keys(user.clone()),
             force_path_style: true,
             ca: None,
             secret: "tenant/demo-object-store-keys".to_owned(),
-            root: None,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::kind::Kind;
 use crate::plan::inputs::{SecretReader, Secrets};
 use crate::plan::keys::Entropy;
 use crate::plan::names::{ObjectName, ProjectName};
-use crate::plan::{BucketEndpoint, Identity, UserKeys};
+use crate::plan::{BucketEndpoint, BucketLogin, Identity, UserKeys};
 use crate::reason::{Problem, Reason};
 use crate::render::{Digest, Manifest};
 use crate::sensitive::Sensitive;
@@ -246,12 +246,10 @@ fn endpoint(identity: &Identity, url: String, secrets: &Secrets) -> Result<Optio
         endpoint: url,
         region: REGION.to_owned(),
         bucket: BUCKET.to_owned(),
-        access_key_id: keys.user.access_key_id,
-        secret_access_key: keys.user.secret_access_key,
+        login: BucketLogin::Granted { user: keys.user, root: keys.root },
         force_path_style: true,
         ca: None,
         secret,
-        root: Some(keys.root),
     }))
 }
 

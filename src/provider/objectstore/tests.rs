@@ -292,9 +292,7 @@ fn root_keys_are_for_the_store_and_the_users_keys_for_the_bucket() {
     ] {
         let seen = observe_with(yaml, status, &Surroundings::default(), 20).availability;
         let Availability::Ready(endpoint) = seen else { panic!("{yaml}: {seen:?}") };
-        let BucketEndpoint { access_key_id, secret_access_key, .. } = endpoint;
-        assert_eq!(UserKeys { access_key_id, secret_access_key }, keys().user);
-        assert_eq!(endpoint.root, Some(keys().root));
+        assert_eq!(endpoint.login, BucketLogin::Granted { user: keys().user, root: keys().root });
         assert_eq!(endpoint.secret, "tenant/demo-object-store-keys");
     }
 }
