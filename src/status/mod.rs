@@ -172,11 +172,10 @@ pub fn report(
 
 /// The steps of the bring-up, in order.
 fn steps(findings: &Findings) -> Vec<Verdict> {
-    let bucket = |checked: &Checked| match checked.proven {
-        true => "an object was put, read and deleted".to_owned(),
-        false => {
-            "it exists; the Storage API alone has the right to use it, and shows that it can before Ready".to_owned()
-        }
+    let bucket = |checked: &Checked| {
+        let proof = "an object was put, read and deleted";
+        let trust = "it exists; the Storage API alone has the right to use it, and shows that it can before Ready";
+        if checked.proven { proof } else { trust }.to_owned()
     };
     vec![
         Verdict::of(
