@@ -4,16 +4,19 @@
 //! What goes wrong comes back as a [`Problem`] that names the server, the key of the Secret and the remedy.
 
 mod grant;
+mod look;
 mod seal;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use minio::s3::MinioClient;
 use minio::s3::client::MinioClientBuilder;
 use minio::s3::creds::StaticProvider;
 use minio::s3::error::{Error, NetworkError, S3ServerError, ValidationErr};
 use minio::s3::http::BaseUrl;
+use minio::s3::response_traits::HasS3Fields as _;
 use minio::s3::types::minio_error_response::MinioErrorCode;
 use minio::s3::types::{Region, S3Api};
 
@@ -22,6 +25,7 @@ use crate::plan::{BucketEndpoint, BucketLogin, UserKeys};
 use crate::reason::{Problem, Reason};
 
 pub use grant::grant;
+pub use look::{LIST, Look, Step, look};
 
 /// For everything together: at most ten small requests.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -94,25 +98,32 @@ fn client(bucket: &BucketEndpoint) -> Result<MinioClient, Problem> {
     builder.ssl_cert_file(Some(file.path())).build().map_err(failed)
 }
 
-async fn ensure_exists(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Problem> {
-    let name = bucket.bucket.as_str();
-    let bad_name =
-        |error| Problem::new(Reason::SecretInvalid, format!("key \"bucket\" of Secret {}: {error}", bucket.secret));
-    let exists = client.bucket_exists(name).map_err(bad_name)?.build().send().await;
-    match exists {
-        Ok(answer) if answer.exists() => return Ok(()),
+fn bad_name(error: &ValidationErr, bucket: &BucketEndpoint) -> Problem {
+    Problem::new(Reason::SecretInvalid, format!("key \"bucket\" of Secret {}: {error}", bucket.secret))
+}
+
+async fn exists(client: &MinioClient, bucket: &BucketEndpoint) -> Result<bool, Problem> {
+    let request = client.bucket_exists(bucket.bucket.as_str()).map_err(|error| bad_name(&error, bucket))?;
+    match request.build().send().await {
+        Ok(answer) => Ok(answer.exists()),
         // Users without s3:ListBucket may not even ask: putting the probe object will tell.
-        Err(error) if code(&error) == Some(MinioErrorCode::AccessDenied) => return Ok(()),
-        Err(error) => return Err(explain(&error, bucket, "look for the bucket")),
-        Ok(_) => {}
+        Err(error) if code(&error) == Some(MinioErrorCode::AccessDenied) => Ok(true),
+        Err(error) => Err(explain(&error, bucket, "look for the bucket")),
     }
+}
+
+async fn ensure_exists(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Problem> {
+    if exists(client, bucket).await? {
+        return Ok(());
+    }
+    let name = bucket.bucket.as_str();
     if bucket.login.keys().is_none() {
         return Err(Problem::new(
             Reason::BucketMissing,
             format!("bucket {name:?} does not exist at {}; create it", bucket.endpoint),
         ));
     }
-    let created = client.create_bucket(name).map_err(bad_name)?.build().send().await;
+    let created = client.create_bucket(name).map_err(|error| bad_name(&error, bucket))?.build().send().await;
     match created {
         Ok(_) => {
             tracing::info!(bucket = name, endpoint = bucket.endpoint, "bucket created");
@@ -131,22 +142,39 @@ async fn ensure_exists(client: &MinioClient, bucket: &BucketEndpoint) -> Result<
 }
 
 async fn prove(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Problem> {
-    let name = bucket.bucket.as_str();
-    let invalid = |error: ValidationErr| explain(&Error::from(error), bucket, "address the probe object");
-    let put = client.put_object_content(name, PROBE_OBJECT, PROBE_CONTENT).map_err(invalid)?.build();
-    put.send().await.map_err(|error| explain(&error, bucket, "put an object"))?;
-    let get = client.get_object(name, PROBE_OBJECT).map_err(invalid)?.build();
-    let answer = get.send().await.map_err(|error| explain(&error, bucket, "get an object"))?;
-    if answer.object_size().ok() != u64::try_from(PROBE_CONTENT.len()).ok() {
+    put(client, bucket).await?;
+    get(client, bucket).await?;
+    delete(client, bucket).await
+}
+
+/// The headers of the answer tell more than that it succeeded.
+async fn put(client: &MinioClient, bucket: &BucketEndpoint) -> Result<HeaderMap, Problem> {
+    let request = client.put_object_content(bucket.bucket.as_str(), PROBE_OBJECT, PROBE_CONTENT);
+    let request = request.map_err(|error| invalid(error, bucket))?.build();
+    let answer = request.send().await.map_err(|error| explain(&error, bucket, "put an object"))?;
+    Ok(answer.headers().clone())
+}
+
+async fn get(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Problem> {
+    let refused = |error: Error| explain(&error, bucket, "get an object");
+    let request = client.get_object(bucket.bucket.as_str(), PROBE_OBJECT).map_err(|error| invalid(error, bucket))?;
+    let answer = request.build().send().await.map_err(refused)?;
+    let length = answer.object_size().ok();
+    if length != u64::try_from(PROBE_CONTENT.len()).ok() || answer.into_bytes().await.map_err(refused)? != PROBE_CONTENT
+    {
         return Err(other_content(bucket));
     }
-    let content = answer.into_bytes().await.map_err(|error| explain(&error, bucket, "get an object"))?;
-    if content != PROBE_CONTENT {
-        return Err(other_content(bucket));
-    }
-    let delete = client.delete_object(name, PROBE_OBJECT).map_err(invalid)?.build();
-    delete.send().await.map_err(|error| explain(&error, bucket, "delete an object"))?;
     Ok(())
+}
+
+async fn delete(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Problem> {
+    let request = client.delete_object(bucket.bucket.as_str(), PROBE_OBJECT).map_err(|error| invalid(error, bucket))?;
+    request.build().send().await.map_err(|error| explain(&error, bucket, "delete an object"))?;
+    Ok(())
+}
+
+fn invalid(error: ValidationErr, bucket: &BucketEndpoint) -> Problem {
+    explain(&Error::from(error), bucket, "address the probe object")
 }
 
 fn other_content(bucket: &BucketEndpoint) -> Problem {
@@ -191,6 +219,11 @@ fn explain(error: &Error, bucket: &BucketEndpoint, attempt: &str) -> Problem {
                 code if credentials_refused(code) => (
                     Reason::StorageCredentialsRefused,
                     format!("correct keys \"accessKeyId\" and \"secretAccessKey\" of Secret {secret}"),
+                ),
+                MinioErrorCode::OtherError(code) if code.eq_ignore_ascii_case("RequestTimeTooSkewed") => (
+                    Reason::StorageCredentialsRefused,
+                    "the clocks of the operator's node and of the server differ by more than 15 minutes; set them"
+                        .to_owned(),
                 ),
                 MinioErrorCode::NoSuchBucket => {
                     (Reason::BucketMissing, format!("create it, or correct key \"bucket\" of Secret {secret}"))

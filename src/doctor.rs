@@ -1,12 +1,18 @@
-//! A look at a project's database from anywhere, told in words, and the SQL for the one who prepares it.
+//! A look at a project's database and bucket from anywhere, told in words, and the SQL for the one who prepares them.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::api::{DatabaseSpec, SecretRef, SupabaseProject};
+use crate::bucket::{self, LIST, Look, Step};
 use crate::offline::{Documents, OfflineError};
-use crate::plan::{DatabaseEndpoint, Identity, endpoints, pools};
+use crate::plan::{BucketEndpoint, DatabaseEndpoint, Identity, endpoints, pools, s3};
+use crate::reason::Problem;
 use crate::sql::{self, Finding, Inspection, Profile, Role, Severity};
+
+/// A third of what S3 servers allow.
+const MUCH_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Where the database is reached from here, if not where the Secret says.
 #[derive(clap::Args, Debug, Default)]
@@ -34,22 +40,53 @@ pub struct Diagnosis {
     pub usable: bool,
 }
 
-/// Looks at the database that a file tells of.
+/// Looks at the database and the bucket that a file tells of.
 ///
 /// # Errors
-/// The file cannot be read, or tells of no database; or there is no connection.
+/// The file cannot be read, or tells of neither; or no request to the bucket can be made.
 pub async fn examine(file: &Path, address: &Address) -> Result<Diagnosis, OfflineError> {
     let documents = Documents::read(file)?;
-    let (mut endpoint, owner) = subject(&documents, file)?;
+    let bucket = subject_bucket(&documents);
+    let mut diagnosis = match subject(&documents, file) {
+        Ok((endpoint, owner)) => examine_database(&documents, endpoint, &owner, address).await,
+        // Of the bucket alone is asked.
+        Err(OfflineError::Problem(problem)) if matches!(bucket, Some(Ok(_))) => {
+            Diagnosis { text: format!("{:<12}not looked at: {}\n", "database", problem.message), usable: true }
+        }
+        Err(error) => return Err(error),
+    };
+    match bucket {
+        None => {}
+        Some(Err(problem)) => {
+            let _ = write!(diagnosis.text, "\n{:<12}not looked at: {}\n", "bucket", problem.message);
+        }
+        Some(Ok(bucket)) => {
+            let look = bucket::look(&bucket).await.map_err(OfflineError::Problem)?;
+            diagnosis.usable &= look.steps.iter().all(|step| step.result.is_ok() || step.what == LIST);
+            let _ = write!(diagnosis.text, "\n{}", report_bucket(&look, &bucket));
+        }
+    }
+    Ok(diagnosis)
+}
+
+async fn examine_database(
+    documents: &Documents,
+    mut endpoint: DatabaseEndpoint,
+    owner: &str,
+    address: &Address,
+) -> Diagnosis {
     if let Some(host) = &address.host {
         endpoint.host.clone_from(host);
     }
     endpoint.port = address.port.unwrap_or(endpoint.port);
-    let mut inspection = sql::look(&endpoint, &owner).await.map_err(OfflineError::Problem)?;
+    let mut inspection = match sql::look(&endpoint, owner).await {
+        Ok(inspection) => inspection,
+        Err(problem) => return Diagnosis { text: format!("{:<12}{}\n", "database", problem.message), usable: false },
+    };
     let spec = documents.projects.first().map(|project| project.spec.clone()).unwrap_or_default();
     inspection.findings.extend(sql::crowded(&inspection.facts, pools::of_spec(&spec)));
     let usable = inspection.findings.iter().all(|finding| finding.severity > Severity::Unprepared);
-    Ok(Diagnosis { text: report(&inspection, &endpoint), usable })
+    Diagnosis { text: report(&inspection, &endpoint), usable }
 }
 
 /// The SQL that prepares the database of the project in a file.
@@ -90,7 +127,15 @@ fn subject(documents: &Documents, file: &Path) -> Result<(DatabaseEndpoint, Stri
     Ok((endpoint, format!("{namespace}/{name}")))
 }
 
-type Endpoint = Result<DatabaseEndpoint, crate::reason::Problem>;
+/// The bucket of the first project, if it is one of its own.
+fn subject_bucket(documents: &Documents) -> Option<Result<BucketEndpoint, Problem>> {
+    let project = documents.projects.first()?;
+    let storage = project.spec.storage.as_ref().filter(|storage| storage.secret_ref.is_some())?;
+    let namespace = project.metadata.namespace.as_deref().unwrap_or("default");
+    Some(endpoints::bucket(storage, &documents.secrets_of(namespace), namespace))
+}
+
+type Endpoint = Result<DatabaseEndpoint, Problem>;
 
 fn of_project(project: &SupabaseProject, documents: &Documents) -> Result<(Identity, Endpoint), OfflineError> {
     let mut project = project.clone();
@@ -149,6 +194,51 @@ pub fn report(inspection: &Inspection, endpoint: &DatabaseEndpoint) -> String {
     }
     if findings.is_empty() {
         text.push_str("\nEverything works here.\n");
+    }
+    text
+}
+
+/// The steps of a look with their times, and what is worth knowing.
+fn report_bucket(look: &Look, bucket: &BucketEndpoint) -> String {
+    let BucketEndpoint { endpoint, region, bucket: name, force_path_style, login, .. } = bucket;
+    let mut text = String::new();
+    let mut line = |label: &str, value: &str| {
+        let _ = writeln!(text, "{label:<12}{value}");
+    };
+    let service = s3::Service::of(endpoint).name();
+    let server = look.server.as_ref().map(|server| format!(", it calls itself {server}")).unwrap_or_default();
+    line("bucket", &format!("{name}, {endpoint} ({service}{server})"));
+    line("region", region);
+    line(
+        "requests",
+        if *force_path_style { "with the bucket in the path" } else { "with the bucket in the host name" },
+    );
+    let keys = if login.keys().is_some() { "keys of the Secret" } else { "the service account of Storage's pods" };
+    line("login", keys);
+    for Step { what, result } in &look.steps {
+        let took = result.as_ref().map(|took| format!("{} ms", took.as_millis()));
+        line(what, &took.unwrap_or_else(|problem| problem.message.clone()));
+    }
+    if let Some(skew) = look.skew {
+        // The server tells whole seconds.
+        let said = match skew.as_secs() {
+            -1..=1 => "the server's agrees with this one".to_owned(),
+            ahead @ 2.. => format!("the server's is {ahead} s ahead of this one"),
+            behind => format!("the server's is {} s behind this one", behind.unsigned_abs()),
+        };
+        line("clock", &said);
+    }
+    let style = format!("set spec.storage.forcePathStyle to {}: it works so", !force_path_style);
+    let skewed = look.skew.is_some_and(|skew| skew.unsigned_abs() > MUCH_SKEW);
+    let unproven = login.keys().is_none() && look.steps.iter().all(|step| step.result.is_ok());
+    for (is, what) in [
+        (look.other_style_works, style.as_str()),
+        (skewed, "set the clocks: a request whose time is 15 minutes off is refused"),
+        (unproven, "whether it can be used is shown by a project's Storage alone"),
+    ] {
+        if is {
+            let _ = writeln!(text, "  - {what}");
+        }
     }
     text
 }

@@ -4,6 +4,8 @@
 #[path = "storekey/server.rs"]
 mod server;
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use supabase_operator::bucket::{self, grant};
 use supabase_operator::plan::{BucketEndpoint, BucketLogin};
@@ -177,4 +179,38 @@ async fn a_store_that_is_away_is_a_problem_that_tells_why() {
     assert_eq!(problem.reason, Reason::StorageUnreachable, "{}", problem.message);
     assert!(problem.message.contains(&bucket.endpoint) && problem.message.contains("refused"), "{}", problem.message);
     assert!(!problem.message.contains("storage-key"), "{}", problem.message);
+}
+
+#[tokio::test]
+async fn a_look_tells_each_step_and_leaves_nothing() {
+    let server = Server::start().await;
+    let look = bucket::look(&server.bucket(&server.root, BUCKET)).await.unwrap();
+    let steps: Vec<(&str, bool)> = look.steps.iter().map(|step| (step.what, step.result.is_ok())).collect();
+    let all = ["find", "put", "list", "get", "delete"].map(|what| (what, true));
+    assert_eq!(steps, all);
+    assert_eq!(look.server.as_deref(), Some("MinIO"));
+    assert!(look.skew.unwrap().unsigned_abs().as_secs() <= 1, "{:?}", look.skew);
+    let listed = server.client(&server.root).ask(Method::GET, &format!("/{BUCKET}?list-type=2"), "").await.unwrap();
+    assert!(!listed.contains("probe"), "{listed}");
+
+    for (user, name, reason) in [
+        (&server.root, "absent", Reason::BucketMissing),
+        (&user("root", "wrong-secret"), BUCKET, Reason::StorageCredentialsRefused),
+    ] {
+        let look = bucket::look(&server.bucket(user, name)).await.unwrap();
+        let last = look.steps.last().unwrap().result.as_ref().unwrap_err();
+        assert_eq!(last.reason, reason, "{}", last.message);
+    }
+}
+
+/// Who has no keys can see that the bucket is there, and no more.
+#[tokio::test]
+async fn without_keys_the_bucket_is_found_and_not_used() {
+    let server = Server::start().await;
+    let keyless = |name: &str| BucketEndpoint {
+        login: BucketLogin::Workload { annotations: BTreeMap::new() },
+        ..server.bucket(&server.root, name)
+    };
+    assert!(!bucket::ensure(&keyless(BUCKET)).await.unwrap().proven);
+    assert_eq!(bucket::look(&keyless(BUCKET)).await.unwrap().steps.len(), 1);
 }
