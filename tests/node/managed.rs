@@ -22,6 +22,13 @@ fn sql(stack: &Stack, statement: &str) -> String {
     kubectl(&[&["-n", &stack.namespace, "exec", pod.trim(), "-c", "postgres", "--"][..], &psql].concat())
 }
 
+/// Prints what a user sees: docs/managed.md shows it.
+fn describe(stack: &Stack) {
+    println!("{}", kubectl(&["-n", &stack.namespace, "get", "sbp", "orders"]));
+    let described = kubectl(&["-n", &stack.namespace, "describe", "sbp", "orders"]);
+    println!("{}", described.split_once("Conditions:").map_or("", |(_, rest)| rest));
+}
+
 async fn names<K>(stack: &Stack) -> Vec<String>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
@@ -139,6 +146,7 @@ async fn a_wrong_image_is_named_and_the_right_one_heals_it() {
         (condition.reason == "ImageUnavailable" && named && condition.message.contains("imageName")).then_some(())
     })
     .await;
+    describe(&stack);
     stack.project(&managed_spec());
     stack.wait_for("Ready", "True").await;
 
@@ -253,6 +261,7 @@ async fn a_change_waits_for_an_operator_that_is_away() {
     stack.project(&spec);
     let message = stack.wait_for_reason("Degraded", "ProviderUnavailable", &["webhook"]).await;
     println!("{message}");
+    describe(&stack);
     assert_eq!(stack.condition("Ready").await.unwrap().status, "True", "what runs goes on");
     scale("1");
     eventually(Duration::from_secs(120), "the change arrives", || async {
@@ -275,13 +284,15 @@ async fn an_operator_that_is_not_installed_is_named_and_its_installation_is_noti
     spec["storage"]["managed"] = json!({"provider": "rustfs"});
     stack.project(&spec);
     let missing = ["tenants.rustfs.com", "install the RustFS operator"];
-    println!("{}", stack.wait_for_reason("S3Connected", "ProviderMissing", &missing).await);
+    stack.wait_for_reason("S3Connected", "ProviderMissing", &missing).await;
+    describe(&stack);
     kubectl(&["create", "-f", file]);
     eventually(Duration::from_secs(90), "the Tenant is asked for", || async {
         upstream(&stack, Upstream::RustfsTenant, "orders-rustfs").await
     })
     .await;
-    println!("{}", stack.wait_for_reason("S3Connected", "StorageStarting", &["orders-rustfs"]).await);
+    stack.wait_for_reason("S3Connected", "StorageStarting", &["orders-rustfs"]).await;
+    describe(&stack);
     kubectl(&["delete", "-f", file]);
     eventually(Duration::from_secs(90), "its removal is noticed", || async {
         stack.condition("S3Connected").await.filter(|condition| condition.reason == "ProviderMissing")
@@ -309,6 +320,7 @@ async fn a_second_store_in_a_namespace_and_a_missing_storage_class_are_told() {
         (condition.reason == "VolumeUnavailable" && condition.message.contains("nowhere")).then_some(())
     })
     .await;
+    describe(&stack);
     let shrink = json!({
         "apiVersion": "supabase-operator.dev/v1alpha1", "kind": "SupabaseProject",
         "metadata": {"name": "second", "namespace": stack.namespace},
