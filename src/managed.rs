@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use kube::runtime::events::EventType;
 use serde_json::Value;
 
-use crate::api::{DeletionPolicy, SupabaseProjectSpec, SupabaseProjectStatus};
+use crate::api::{DatabaseImage, DeletionPolicy, SupabaseProjectSpec, SupabaseProjectStatus};
 use crate::cluster::{Applied, ApplyError, Cluster, ObjectKey, Outcome, Source, SourceKey};
 use crate::controller::Error;
 use crate::keyring;
 use crate::kind::{Kind, Upstream};
 use crate::plan::inputs::{Provision, Secrets};
 use crate::plan::{BucketEndpoint, DatabaseEndpoint, Identity};
+use crate::provider::database::probe::{self, Probed};
 use crate::provider::diagnosis::Surroundings;
 use crate::provider::retention::Tie;
 use crate::provider::{
@@ -68,6 +69,8 @@ pub struct Managed<'a> {
     pub looked: &'a mut Looked,
     /// When to ask again at the latest.
     pub again: Option<Duration>,
+    /// What a look into the database's image told just now.
+    pub image: Option<DatabaseImage>,
 }
 
 impl<E> Asked<E> {
@@ -96,7 +99,7 @@ impl Managed<'_> {
     /// # Errors
     /// The API server refused or did not answer.
     pub async fn database(&mut self) -> Result<Asked<DatabaseEndpoint>, Error> {
-        let Some(provider) = database::Provider::of(self.spec.database.as_ref()) else { return Ok(Asked::own()) };
+        let Some(mut provider) = database::Provider::of(self.spec.database.as_ref()) else { return Ok(Asked::own()) };
         let inputs = provider.inputs(&self.identity.name);
         let endpoint = provider.endpoint(self.identity, self.secrets);
         let live = match self.live(&inputs) {
@@ -105,6 +108,16 @@ impl Managed<'_> {
         };
         if self.lifecycle.suspended && live.is_none() {
             return Ok(Asked::of(endpoint, Availability::Suspended));
+        }
+        if let Some(image) = provider.unknown_image(live.as_deref()) {
+            provider = match self.look_into(&image).await? {
+                Probed::Known(seen) => provider.informed(&seen),
+                Probed::Failed(problem) => return Ok(Asked::of(endpoint, Availability::Failed(problem))),
+                Probed::Waiting => {
+                    let message = format!("looking into the image {image}, which is not a known one");
+                    return Ok(Asked::of(endpoint, Availability::Waiting(Reason::DatabaseStarting, message)));
+                }
+            };
         }
         let plan = match provider.plan(self.identity, self.lifecycle, live.as_deref()) {
             Ok(plan) => plan,
@@ -158,6 +171,27 @@ impl Managed<'_> {
             self.tie_claims(&inputs).await?;
         }
         Ok(Asked::of(endpoint, availability))
+    }
+
+    /// What is in an image, from the status, or from a Job that runs it once.
+    async fn look_into(&mut self, image: &str) -> Result<Probed, Error> {
+        let told = self.status.and_then(|status| status.database_image.as_ref());
+        if let Some(told) = told.filter(|told| told.image == image) {
+            return Ok(Probed::Known(told.clone()));
+        }
+        let inputs = probe::inputs(self.identity, image);
+        match self.apply(inputs.upstream, &[probe::job(self.identity, image)]).await? {
+            Ok(()) => {}
+            Err(Obstacle::Failed(problem)) => return Ok(Probed::Failed(problem)),
+            Err(_) => return Ok(Probed::Waiting),
+        }
+        let around = self.cluster.surroundings(&self.identity.namespace, &inputs).await?;
+        let probed = probe::observe(image, &around, &self.identity.namespace);
+        match &probed {
+            Probed::Known(seen) => self.image = Some(seen.clone()),
+            Probed::Waiting | Probed::Failed(_) => self.look_again(RETRY_INTERVAL),
+        }
+        Ok(probed)
     }
 
     fn look_again(&mut self, after: Duration) {

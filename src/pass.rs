@@ -142,8 +142,10 @@ impl<'a> Pass<'a> {
             applied: &mut remembered.applied,
             looked: &mut remembered.looked,
             again: None,
+            image: None,
         };
         let asked = (ask.database().await?, ask.bucket().await?);
+        self.findings.database_image = ask.image;
         if let Some(after) = ask.again {
             self.look_again(after);
         }

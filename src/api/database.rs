@@ -75,16 +75,16 @@ pub struct ManagedDatabaseSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<VolumeSpec>,
 
-    /// PostgreSQL image. Its tag must start with the version of PostgreSQL. An image that the operator does not know
-    /// needs `postgresUID` and `postgresGID` too. Default: the image that the cluster has, and for a new one
-    /// `docker.io/supabase/postgres:15.14.1.021`.
+    /// PostgreSQL image. Its tag must start with the version of PostgreSQL. An image that the operator does not know is
+    /// run once, by a Job, to learn whom it runs PostgreSQL as and which libraries it has. Default: the image that the
+    /// cluster has, and for a new one `docker.io/supabase/postgres:15.14.1.021`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = kube::core::Rule::new("!self.matches('\\\\s')").message("imageName must not contain white space"))]
     pub image_name: Option<String>,
 
     /// Numeric user that PostgreSQL runs as, from the image (`id postgres`); cannot change later. Default: what is
-    /// known of the image.
+    /// known of the image, or what a Job that runs it once tells (`status.databaseImage`).
     #[serde(rename = "postgresUID", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub postgres_uid: Option<i64>,

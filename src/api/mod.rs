@@ -21,7 +21,7 @@ pub use database::{
 };
 pub use project::{DeletionPolicy, SupabaseProject, SupabaseProjectSpec};
 pub use status::{
-    ComponentPhase, ComponentStatus, Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase,
+    ComponentPhase, ComponentStatus, DatabaseImage, Dependencies, DependencyStatus, Endpoints, KeysStatus, Phase,
     SupabaseProjectStatus,
 };
 pub use storage::{ManagedStorageSpec, StorageProvider, StorageSpec, WorkloadIdentity};

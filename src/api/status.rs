@@ -42,9 +42,30 @@ pub struct SupabaseProjectStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
 
+    /// What a look into the PostgreSQL image of `database.managed` told, where it is not one that the operator knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database_image: Option<DatabaseImage>,
+
     /// The keys in use; never their material.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<KeysStatus>,
+}
+
+/// What is in a PostgreSQL image.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseImage {
+    /// The image.
+    pub image: String,
+    /// User that PostgreSQL runs as in it.
+    #[serde(rename = "postgresUID")]
+    pub postgres_uid: i64,
+    /// That user's group.
+    #[serde(rename = "postgresGID")]
+    pub postgres_gid: i64,
+    /// Libraries that it has and that are loaded at start, unless `sharedPreloadLibraries` says others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preload_libraries: Vec<String>,
 }
 
 /// Phases of a project.

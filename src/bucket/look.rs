@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use http::HeaderMap;
 use jiff::fmt::rfc2822;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, SignedDurationRound, Timestamp, Unit};
 use minio::s3::MinioClient;
 use minio::s3::types::ToStream as _;
 
@@ -108,10 +108,5 @@ async fn list(client: &MinioClient, bucket: &BucketEndpoint) -> Result<(), Probl
 /// An HTTP date beside our clock.
 fn skew(date: &str) -> Option<SignedDuration> {
     let server = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
-    Some(
-        server
-            .duration_since(Timestamp::now())
-            .round(jiff::SignedDurationRound::new().smallest(jiff::Unit::Second))
-            .ok()?,
-    )
+    server.duration_since(Timestamp::now()).round(SignedDurationRound::new().smallest(Unit::Second)).ok()
 }

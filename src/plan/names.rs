@@ -55,6 +55,11 @@ impl ProjectName {
         self.child("service-keys")
     }
 
+    /// Job that looks into an image.
+    pub fn image_probe(&self, image: &Digest) -> ObjectName {
+        self.child(&format!("image-{}", image.to_hex().chars().take(8).collect::<String>()))
+    }
+
     /// CloudNativePG's Cluster. Instances, Services and Secrets of it are named after it.
     pub fn database(&self) -> ObjectName {
         self.child("db")

@@ -18,7 +18,7 @@ pub struct Surroundings {
     pub events: Vec<EventSeen>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobSeen {
     pub name: String,
     pub uid: String,
@@ -28,12 +28,14 @@ pub struct JobSeen {
     pub succeeded: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodSeen {
     pub name: String,
     /// Containers that wait for something else than their turn.
     pub stuck: Vec<Stuck>,
     pub unschedulable: Option<String>,
+    /// Last words of a container that ended.
+    pub said: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,10 +111,13 @@ impl From<&Pod> for PodSeen {
             .flat_map(|status| status.conditions.iter().flatten())
             .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
             .map(|condition| condition.message.clone().unwrap_or_default());
+        let ended = status.into_iter().flat_map(|status| status.container_statuses.iter().flatten());
+        let mut said = ended.filter_map(|container| container.state.as_ref()?.terminated.as_ref()?.message.clone());
         Self {
             name: pod.metadata.name.clone().unwrap_or_default(),
             stuck: containers.filter_map(stuck).collect(),
             unschedulable,
+            said: said.next(),
         }
     }
 }

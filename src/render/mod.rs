@@ -61,7 +61,7 @@ impl Manifest {
         Self { durable: true, ..Self::of(kind, name, body) }
     }
 
-    fn of(kind: Kind, name: ObjectName, body: Value) -> Self {
+    pub fn of(kind: Kind, name: ObjectName, body: Value) -> Self {
         let digest = digest::desired(&body);
         Self { kind, name, body, digest, component: None, migration: None, durable: false }
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::api::{KeysStatus, Phase, SupabaseProjectStatus};
+use crate::api::{DatabaseImage, KeysStatus, Phase, SupabaseProjectStatus};
 use crate::bucket::Checked;
 use crate::cluster::{Rollout, Trouble};
 use crate::components::Component;
@@ -51,6 +51,8 @@ pub struct Findings {
     /// What serves, but not as it should.
     pub degraded: Vec<Problem>,
     pub suspension: Option<Suspension>,
+    /// What a look into the image of a managed database told in this pass.
+    pub database_image: Option<DatabaseImage>,
     pub deleting: bool,
 }
 
@@ -166,6 +168,7 @@ pub fn report(
         components: component_statuses(old, findings),
         dependencies: Some(dependencies(old, findings, now)),
         endpoints: findings.plan.as_ref().map(endpoints).or_else(|| old.endpoints.clone()),
+        database_image: findings.database_image.clone().or_else(|| old.database_image.clone()),
         keys: findings.keys.done().cloned().or_else(|| old.keys.clone()),
     }
 }

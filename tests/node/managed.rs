@@ -170,6 +170,22 @@ async fn a_wrong_image_is_named_and_the_right_one_heals_it() {
     stack.remove().await;
 }
 
+/// An image that the operator does not know tells whom it runs PostgreSQL as.
+#[tokio::test]
+async fn an_unknown_image_is_looked_into() {
+    let stack = Stack::new("managed-unknown").await;
+    let mut spec = managed_spec();
+    spec["database"]["managed"]["imageName"] = json!("docker.io/team/postgres:15.14");
+    stack.project(&spec);
+    stack.wait_for("Ready", "True").await;
+    let seen = stack.projects().get("orders").await.unwrap().status.unwrap().database_image.unwrap();
+    assert_eq!((seen.postgres_uid, seen.postgres_gid), (101, 102));
+    assert_eq!(seen.preload_libraries, ["pg_stat_statements", "pgaudit", "pg_cron", "pg_net"]);
+    let loaded = sql(&stack, "SHOW shared_preload_libraries");
+    assert!(seen.preload_libraries.iter().all(|library| loaded.contains(library)), "{loaded}");
+    stack.remove().await;
+}
+
 /// Three instances; the primary's pod is killed while a client writes.
 #[tokio::test]
 async fn a_failover_degrades_restarts_nothing_and_heals() {

@@ -125,6 +125,18 @@ fn image(spec: &ManagedDatabaseSpec, live: Option<&Value>) -> Result<String, Pro
     }
 }
 
+/// See [`super::Provider::unknown_image`].
+pub fn unknown_image(spec: &ManagedDatabaseSpec, live: Option<&Value>) -> Option<String> {
+    let image = image(spec, live).ok()?;
+    let told = spec.postgres_uid.is_some() && spec.postgres_gid.is_some();
+    let known = images::known(&image);
+    let running = live.is_some_and(|live| live::number(live, "/spec/postgresUID") > 0);
+    let owned = told || running || known.is_some_and(|known| known.owner.is_some());
+    // What is loaded must not change under a database either: the libraries are asked for as long as nobody named them.
+    let loaded = known.is_some() || spec.shared_preload_libraries.is_some() || told;
+    (!owned || (running && !loaded)).then_some(image)
+}
+
 fn owner(spec: &ManagedDatabaseSpec, image: &str, live: Option<&Value>) -> Result<(i64, i64), Problem> {
     let given = spec.postgres_uid.zip(spec.postgres_gid);
     let id = |pointer| live.map(|live| live::number(live, pointer)).filter(|id| *id > 0);

@@ -5,6 +5,7 @@ pub mod cnpg;
 pub mod images;
 mod observation;
 mod parameters;
+pub mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use super::diagnosis::Surroundings;
 use super::{Inputs, Lifecycle, Observation, Patience, Wanted};
-use crate::api::{DatabaseProvider, DatabaseSpec, ManagedDatabaseSpec};
+use crate::api::{DatabaseImage, DatabaseProvider, DatabaseSpec, ManagedDatabaseSpec};
 use crate::plan::inputs::Secrets;
 use crate::plan::names::ProjectName;
 use crate::plan::{DatabaseEndpoint, Identity};
@@ -41,6 +42,28 @@ impl Provider {
         Some(match managed.provider.unwrap_or_default() {
             DatabaseProvider::CloudNativePg => Self::CloudNativePg(managed),
         })
+    }
+
+    /// The image of which must be known, and is not, as whom it runs PostgreSQL.
+    pub fn unknown_image(&self, live: Option<&Value>) -> Option<String> {
+        match self {
+            Self::CloudNativePg(spec) => cnpg::unknown_image(spec, live),
+        }
+    }
+
+    /// The same, knowing what a look into its image told; what the spec says stays.
+    #[must_use]
+    pub fn informed(self, seen: &DatabaseImage) -> Self {
+        match self {
+            Self::CloudNativePg(spec) => Self::CloudNativePg(ManagedDatabaseSpec {
+                postgres_uid: spec.postgres_uid.or(Some(seen.postgres_uid)),
+                postgres_gid: spec.postgres_gid.or(Some(seen.postgres_gid)),
+                shared_preload_libraries: spec
+                    .shared_preload_libraries
+                    .or_else(|| Some(seen.preload_libraries.clone()).filter(|libraries| !libraries.is_empty())),
+                ..spec
+            }),
+        }
     }
 
     pub fn inputs(&self, project: &ProjectName) -> Inputs {

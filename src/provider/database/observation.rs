@@ -10,7 +10,7 @@ use crate::plan::DatabaseEndpoint;
 use crate::plan::inputs::Secrets;
 use crate::reason::{Problem, Reason};
 
-const FIELDS: Fields = Fields {
+pub const FIELDS: Fields = Fields {
     image: "spec.database.managed.imageName",
     storage_class: "spec.database.managed.storage.storageClassName",
     resources: "spec.database.managed.resources",

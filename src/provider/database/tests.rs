@@ -191,7 +191,7 @@ fn stuck_pod(reason: &str, message: &str) -> PodSeen {
             reason: reason.to_owned(),
             message: message.to_owned(),
         }],
-        unschedulable: None,
+        ..PodSeen::default()
     }
 }
 
@@ -425,4 +425,32 @@ fn a_secret_ref_means_no_provider() {
         DatabaseSpec { secret_ref: Some(crate::api::SecretRef { name: "own".into() }), ..DatabaseSpec::default() };
     assert_eq!(Provider::of(Some(&own)), None);
     assert!(Provider::of(Some(&DatabaseSpec::default())).is_some());
+}
+
+#[test]
+fn an_unknown_image_is_asked_about_and_informs_the_plan() {
+    let image = "example.com/own:17.2";
+    let provider = |yaml: &str| Provider::CloudNativePg(spec(yaml));
+    for (yaml, unknown) in [
+        ("{}", false),
+        ("imageName: example.com/own:17.2", true),
+        ("{imageName: 'example.com/own:17.2', postgresUID: 999, postgresGID: 998}", false),
+        ("{imageName: 'example.com/own:17.2', sharedPreloadLibraries: [pgaudit]}", true),
+        ("imageName: ghcr.io/cloudnative-pg/postgresql:17.6", false),
+        // Known, but for its user.
+        ("imageName: supabase/postgres:17.6.1.136", true),
+    ] {
+        assert_eq!(provider(yaml).unknown_image(None).is_some(), unknown, "{yaml}");
+    }
+    // A Cluster that runs it already: the libraries must stay what they are.
+    let live =
+        json!({"spec": {"imageName": image, "postgresUID": 999, "postgresGID": 998, "storage": {"size": "10Gi"}}});
+    assert_eq!(provider("{}").unknown_image(Some(&live)).as_deref(), Some(image));
+
+    let preload_libraries = vec!["pg_cron".to_owned()];
+    let seen = DatabaseImage { image: image.to_owned(), postgres_uid: 999, postgres_gid: 998, preload_libraries };
+    let informed = provider("imageName: example.com/own:17.2").informed(&seen);
+    let plan = informed.plan(&identity(), Lifecycle::default(), None).unwrap();
+    let DatabasePlan::Cluster(plan) = plan;
+    assert_eq!((plan.uid, plan.gid, plan.libraries), (999, 998, vec!["pg_cron".to_owned()]));
 }

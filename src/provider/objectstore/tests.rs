@@ -136,7 +136,7 @@ fn stuck(image: &str, set: &str) -> Surroundings {
                 reason: "ImagePullBackOff".into(),
                 message: "not found".into(),
             }],
-            unschedulable: None,
+            ..PodSeen::default()
         }],
         stateful_sets: vec![StatefulSetSeen {
             name: "demo-minio-p0".into(),
