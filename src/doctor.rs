@@ -8,7 +8,7 @@ use crate::api::{DatabaseSpec, SecretRef, SupabaseProject};
 use crate::bucket::{self, LIST, Look, Step};
 use crate::offline::{Documents, OfflineError};
 use crate::plan::{BucketEndpoint, DatabaseEndpoint, Identity, endpoints, pools, s3};
-use crate::reason::Problem;
+use crate::reason::{Problem, Reason};
 use crate::sql::{self, Finding, Inspection, Profile, Role, Severity};
 
 /// A third of what S3 servers allow.
@@ -43,7 +43,7 @@ pub struct Diagnosis {
 /// Looks at the database and the bucket that a file tells of.
 ///
 /// # Errors
-/// The file cannot be read, or tells of neither; or no request to the bucket can be made.
+/// The file cannot be read, or tells of neither.
 pub async fn examine(file: &Path, address: &Address) -> Result<Diagnosis, OfflineError> {
     let documents = Documents::read(file)?;
     let bucket = subject_bucket(&documents);
@@ -51,22 +51,40 @@ pub async fn examine(file: &Path, address: &Address) -> Result<Diagnosis, Offlin
         Ok((endpoint, owner)) => examine_database(&documents, endpoint, &owner, address).await,
         // Of the bucket alone is asked.
         Err(OfflineError::Problem(problem)) if matches!(bucket, Some(Ok(_))) => {
-            Diagnosis { text: format!("{:<12}not looked at: {}\n", "database", problem.message), usable: true }
+            let text = format!("{:<12}not looked at: {}\n", "database", problem.message);
+            Diagnosis { text, usable: is_elsewhere(&problem) }
         }
         Err(error) => return Err(error),
     };
     match bucket {
         None => {}
         Some(Err(problem)) => {
+            diagnosis.usable &= is_elsewhere(&problem);
             let _ = write!(diagnosis.text, "\n{:<12}not looked at: {}\n", "bucket", problem.message);
         }
         Some(Ok(bucket)) => {
-            let look = bucket::look(&bucket).await.map_err(OfflineError::Problem)?;
-            diagnosis.usable &= look.steps.iter().all(|step| step.result.is_ok() || step.what == LIST);
-            let _ = write!(diagnosis.text, "\n{}", report_bucket(&look, &bucket));
+            let (text, usable) = match bucket::look(&bucket).await {
+                Ok(look) => (report_bucket(&look, &bucket), look.steps.iter().all(is_no_obstacle)),
+                Err(problem) => (format!("{:<12}{}\n", "bucket", problem.message), false),
+            };
+            diagnosis.usable &= usable;
+            let _ = write!(diagnosis.text, "\n{text}");
         }
     }
     Ok(diagnosis)
+}
+
+/// Not what is asked about: the file need not hold every Secret.
+fn is_elsewhere(problem: &Problem) -> bool {
+    problem.reason == Reason::SecretMissing
+}
+
+/// Storage needs no list, and the operator makes a bucket that is missing.
+fn is_no_obstacle(step: &Step) -> bool {
+    match &step.result {
+        Ok(_) => true,
+        Err(problem) => step.what == LIST || problem.reason == Reason::BucketMissing,
+    }
 }
 
 async fn examine_database(
@@ -112,7 +130,7 @@ fn nothing(file: &Path) -> OfflineError {
     OfflineError::Nothing { file: file.display().to_string() }
 }
 
-/// The database of the first project, or of the first Secret where there is none.
+/// The database of the first project with the project's name, or of the first Secret where there is none.
 fn subject(documents: &Documents, file: &Path) -> Result<(DatabaseEndpoint, String), OfflineError> {
     if let Some(project) = documents.projects.first() {
         let (identity, endpoint) = of_project(project, documents)?;
@@ -124,7 +142,8 @@ fn subject(documents: &Documents, file: &Path) -> Result<(DatabaseEndpoint, Stri
     let spec = DatabaseSpec { secret_ref: Some(SecretRef { name: name.clone() }), ..DatabaseSpec::default() };
     let endpoint =
         endpoints::database(&spec, &documents.secrets_of(namespace), namespace).map_err(OfflineError::Problem)?;
-    Ok((endpoint, format!("{namespace}/{name}")))
+    // No project: whose the roles are is told, and nobody's consent is asked for.
+    Ok((endpoint, String::new()))
 }
 
 /// The bucket of the first project, if it is one of its own.
@@ -255,7 +274,6 @@ fn section<'a>(text: &mut String, title: &str, findings: impl Iterator<Item = &'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reason::Reason;
     use crate::sql::Feature;
     use crate::testing;
 

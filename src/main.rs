@@ -27,10 +27,11 @@ enum Command {
         /// YAML file; `-` is standard input.
         file: PathBuf,
     },
-    /// Look at the database of a project, and say in words what it can and what it lacks. Changes nothing.
+    /// Look at the database and the bucket of a project, and say in words what they can and what they lack. Of the bucket
+    /// an object is put, read and deleted; nothing is left behind.
     Doctor {
-        /// YAML file with a `SupabaseProject` and the Secrets that its `spec.database` names, or with such a Secret alone;
-        /// `-` is standard input.
+        /// YAML file with a `SupabaseProject` and the Secrets that its `spec.database` and `spec.storage` name, or with the
+        /// Secret of a database alone; `-` is standard input.
         file: PathBuf,
         #[command(flatten)]
         address: doctor::Address,

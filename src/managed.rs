@@ -1,6 +1,8 @@
 //! The database and the object store that others run for a project. One step of a pass: asks their operators, heals what
 //! they leave stuck, and says whether they can be used.
 
+mod owners;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -14,13 +16,11 @@ use crate::controller::Error;
 use crate::keyring;
 use crate::kind::{Kind, Upstream};
 use crate::plan::inputs::{Provision, Secrets};
+use crate::plan::names::ObjectName;
 use crate::plan::{BucketEndpoint, DatabaseEndpoint, Identity};
 use crate::provider::database::probe::{self, Probed};
 use crate::provider::diagnosis::Surroundings;
-use crate::provider::retention::Tie;
-use crate::provider::{
-    Availability, Inputs, Lifecycle, Observation, Patience, Remedy, Wanted, database, live, objectstore,
-};
+use crate::provider::{Availability, Inputs, Lifecycle, Observation, Patience, Remedy, Wanted, database, objectstore};
 use crate::reason::{ConditionType, Problem, Progress, Reason};
 use crate::render::Manifest;
 
@@ -35,8 +35,10 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Looked {
     surroundings: HashMap<Upstream, (Instant, Surroundings)>,
-    /// The volumes of the object store go with the project.
-    claims_tied: bool,
+    /// Since when each is not well. The transition time of its condition starts anew when waiting becomes failing.
+    unwell: HashMap<Upstream, Timestamp>,
+    /// What the volumes of the object store were told about the project's deletion.
+    claims: Option<DeletionPolicy>,
 }
 
 /// Where a dependency is, and what keeps it from being used.
@@ -71,6 +73,10 @@ pub struct Managed<'a> {
     pub again: Option<Duration>,
     /// What a look into the database's image told just now.
     pub image: Option<DatabaseImage>,
+    /// The Job that looks.
+    pub probing: Option<ObjectName>,
+    /// Data are to outlive the project, and would still go with it.
+    pub still_owned: bool,
 }
 
 impl<E> Asked<E> {
@@ -109,7 +115,13 @@ impl Managed<'_> {
         if self.lifecycle.suspended && live.is_none() {
             return Ok(Asked::of(endpoint, Availability::Suspended));
         }
-        if let Some(image) = provider.unknown_image(live.as_deref()) {
+        self.note_owner(live.as_deref());
+        // A sleeping database runs no image.
+        let told = self.status.and_then(|status| status.database_image.as_ref());
+        let unknown = provider.unknown_image(live.as_deref());
+        if let Some(image) =
+            unknown.filter(|image| !self.sleeps(live.is_some()) || told.is_some_and(|told| told.image == *image))
+        {
             provider = match self.look_into(&image).await? {
                 Probed::Known(seen) => provider.informed(&seen),
                 Probed::Failed(problem) => return Ok(Asked::of(endpoint, Availability::Failed(problem))),
@@ -123,7 +135,7 @@ impl Managed<'_> {
             Ok(plan) => plan,
             Err(problem) => return Ok(Asked::of(endpoint, Availability::Failed(problem))),
         };
-        let patience = self.patience(ConditionType::PostgreSqlConnected);
+        let patience = self.patience(inputs.upstream, ConditionType::PostgreSqlConnected);
         let secrets = self.secrets;
         let observe = |live: Option<&Value>, around: &Surroundings| plan.observe(live, around, secrets, &patience);
         let availability = self.ask(&inputs, &plan.render(), observe).await?;
@@ -142,6 +154,8 @@ impl Managed<'_> {
             Ok(live) => live,
             Err(problem) => return Ok(Asked::of(endpoint, Availability::Failed(problem))),
         };
+        self.note_owner(live.as_deref());
+        self.release_claims(&inputs).await?;
         if self.lifecycle.suspended && live.is_none() {
             return Ok(Asked::of(endpoint, Availability::Suspended));
         }
@@ -150,9 +164,21 @@ impl Managed<'_> {
             Ok(plan) => plan,
             Err(problem) => {
                 self.look_again(RETRY_INTERVAL);
+                // Two were made at once, and this one has nothing to lose.
+                if problem.reason == Reason::NameTaken
+                    && live.as_deref().is_some_and(|live| !objectstore::has_served(live))
+                {
+                    self.cluster.withdraw(self.identity, inputs.upstream, &inputs.name).await?;
+                }
                 return Ok(Asked::of(endpoint, Availability::Failed(problem)));
             }
         };
+        if live.is_none() {
+            let claims = self.cluster.claims(&self.identity.namespace, &inputs).await?;
+            if let Err(problem) = plan.fits(claims.len()) {
+                return Ok(Asked::of(endpoint, Availability::Failed(problem)));
+            }
+        }
         let keys = match objectstore::keys(self.identity, self.secrets) {
             Ok(Some(keys)) => keys,
             Ok(None) => {
@@ -162,8 +188,7 @@ impl Managed<'_> {
             }
             Err(problem) => return Ok(Asked::of(endpoint, Availability::Failed(problem))),
         };
-        self.release_claims(&inputs, live.as_deref()).await?;
-        let patience = self.patience(ConditionType::S3Connected);
+        let patience = self.patience(inputs.upstream, ConditionType::S3Connected);
         let secrets = self.secrets;
         let observe = |live: Option<&Value>, around: &Surroundings| plan.observe(live, around, secrets, &patience);
         let availability = self.ask(&inputs, &plan.render(&keys), observe).await?;
@@ -180,6 +205,7 @@ impl Managed<'_> {
             return Ok(Probed::Known(told.clone()));
         }
         let inputs = probe::inputs(self.identity, image);
+        self.probing = Some(inputs.name.clone());
         match self.apply(inputs.upstream, &[probe::job(self.identity, image)]).await? {
             Ok(()) => {}
             Err(Obstacle::Failed(problem)) => return Ok(Probed::Failed(problem)),
@@ -215,13 +241,20 @@ impl Managed<'_> {
         Ok(self.cluster.stores.object(&project, &key).and_then(|seen| seen.live))
     }
 
-    fn patience(&self, condition: ConditionType) -> Patience {
+    /// Whether the project is to be suspended, and has a database that can be.
+    fn sleeps(&self, there: bool) -> bool {
+        there && self.spec.suspend == Some(true)
+    }
+
+    fn patience(&mut self, upstream: Upstream, condition: ConditionType) -> Patience {
         let conditions = self.status.iter().flat_map(|status| &status.conditions);
         let since = conditions
             .filter(|known| known.type_ == condition.as_str() && known.status != "True")
             .map(|known| known.last_transition_time.0)
             .next();
-        Patience { now: Timestamp::now(), deadline: DEADLINE, since }
+        let now = Timestamp::now();
+        let since = since.map(|since| *self.looked.unwell.entry(upstream).or_insert(since));
+        Patience { now, deadline: DEADLINE, since }
     }
 
     /// Applies what is wanted, and observes what became of it.
@@ -247,7 +280,11 @@ impl Managed<'_> {
         } else {
             self.looked.surroundings.remove(&inputs.upstream);
         }
-        if let Some(remedy) = &observation.remedy {
+        if observation.availability.endpoint().is_some() {
+            self.looked.unwell.remove(&inputs.upstream);
+        }
+        // What was refused has corrected nothing.
+        if let Some(remedy) = observation.remedy.as_ref().filter(|_| refused.is_none()) {
             self.heal(inputs, remedy).await?;
         }
         if let Some(after) = observation.again {
@@ -317,33 +354,6 @@ impl Managed<'_> {
         let note = format!("{object} kept what {} was wrong with before; it was deleted, to be made anew", inputs.name);
         let action = format!("Delete {object}");
         self.cluster.tell(self.identity, EventType::Normal, Reason::Repaired.as_str(), &action, note).await;
-        Ok(())
-    }
-
-    /// Before a Tenant is let go of by its project, its volumes are.
-    async fn release_claims(&mut self, inputs: &Inputs, live: Option<&Value>) -> Result<(), Error> {
-        let owned = live.is_some_and(|live| live::items(live, "/metadata/ownerReferences").next().is_some());
-        if self.lifecycle.deletion == DeletionPolicy::Retain && owned {
-            self.claims(inputs).await?;
-        }
-        Ok(())
-    }
-
-    async fn tie_claims(&mut self, inputs: &Inputs) -> Result<(), Error> {
-        let wanted = self.lifecycle.deletion == DeletionPolicy::Delete;
-        if wanted && !self.looked.claims_tied {
-            self.claims(inputs).await?;
-        }
-        self.looked.claims_tied = wanted;
-        Ok(())
-    }
-
-    async fn claims(&self, inputs: &Inputs) -> Result<(), Error> {
-        for claim in self.cluster.claims(&self.identity.namespace, inputs).await? {
-            if let Some(tie) = Tie::of_claim(self.identity, self.lifecycle.deletion, &claim) {
-                self.cluster.tie(self.identity, &tie).await?;
-            }
-        }
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ use crate::keyring;
 use crate::managed::{self, Asked, Managed, Obstacle};
 use crate::plan::inputs::{self, Inputs, Provision, Secrets};
 use crate::plan::keys::Credentials;
+use crate::plan::names::ObjectName;
 use crate::plan::{self, BucketEndpoint, DatabaseEndpoint, Identity, Plan};
 use crate::provider::Lifecycle;
 use crate::reason::{Problem, Progress, Reason};
@@ -37,6 +38,8 @@ pub struct Pass<'a> {
     memory: &'a Memory,
     pub findings: Findings,
     again: Option<Duration>,
+    /// A Job that looks into the image of the database, and is not rendered.
+    probing: Option<ObjectName>,
     /// Somebody looks after the database, and will notice that it is gone.
     attended: bool,
 }
@@ -52,7 +55,7 @@ impl<'a> Pass<'a> {
     pub fn new(project: &'a SupabaseProject, context: &'a Context, identity: &'a Identity, memory: &'a Memory) -> Self {
         let key = identity.key();
         let findings = Findings { rollouts: rollouts(&context.cluster, identity), ..Findings::default() };
-        Self { project, context, identity, key, memory, findings, again: None, attended: false }
+        Self { project, context, identity, key, memory, findings, again: None, probing: None, attended: false }
     }
 
     /// inputs → managed dependencies → plan → dependencies → keys → database → render → apply → services, as far as it
@@ -143,9 +146,13 @@ impl<'a> Pass<'a> {
             looked: &mut remembered.looked,
             again: None,
             image: None,
+            probing: None,
+            still_owned: false,
         };
         let asked = (ask.database().await?, ask.bucket().await?);
         self.findings.database_image = ask.image;
+        self.findings.still_owned = ask.still_owned;
+        self.probing = ask.probing;
         if let Some(after) = ask.again {
             self.look_again(after);
         }
@@ -187,7 +194,9 @@ impl<'a> Pass<'a> {
     }
 
     async fn apply(&mut self, plan: &Plan, manifests: Vec<Manifest>, remembered: &mut Remembered) -> Result<(), Error> {
-        let kept = [&render::generated_names(self.identity)[..], &[self.identity.name.object_store_configuration()]];
+        let mut kept = render::generated_names(self.identity).to_vec();
+        kept.push(self.identity.name.object_store_configuration());
+        kept.extend(self.probing.clone());
         let written = remembered.status.as_ref().map(|written| &written.status);
         let last = written.or(self.project.status.as_ref());
         let in_waves = last.and_then(|status| status.release.as_deref()) != Some(plan.release.name.as_str());
@@ -201,7 +210,7 @@ impl<'a> Pass<'a> {
         match cluster.apply(self.identity, &now, &mut remembered.applied).await {
             Ok(Outcome::Applied(changes)) => {
                 self.tell_repairs(&changes).await;
-                cluster.prune(self.identity, now.iter().chain(&held), &kept.concat()).await?;
+                cluster.prune(self.identity, now.iter().chain(&held), &kept).await?;
                 if held.is_empty() {
                     self.findings.objects = Progress::Done(());
                 }

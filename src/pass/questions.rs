@@ -34,9 +34,7 @@ impl Pass<'_> {
     fn take_of_database<T>(&mut self, answer: Answer<T>, condition: &str) -> Progress<T> {
         match self.take(answer) {
             Progress::Failed(problem)
-                if self.attended
-                    && problem.reason == Reason::DatabaseUnreachable
-                    && self.since(condition) < FAILOVER =>
+                if self.attended && problem.reason == Reason::DatabaseUnreachable && self.may_fail_over(condition) =>
             {
                 Progress::Waiting(problem)
             }
@@ -44,12 +42,17 @@ impl Pass<'_> {
         }
     }
 
-    /// How long a condition has not been True.
-    fn since(&self, condition: &str) -> Duration {
+    /// Whether a condition was True a moment ago, or is not known for less than a failover takes. What has failed once
+    /// stays so until it is well.
+    fn may_fail_over(&self, condition: &str) -> bool {
         let mut conditions = self.project.status.iter().flat_map(|status| &status.conditions);
-        let known = conditions.find(|known| known.type_ == condition && known.status != "True");
-        let since = known.map(|known| Timestamp::now().duration_since(known.last_transition_time.0));
-        since.and_then(|since| since.try_into().ok()).unwrap_or_default()
+        let Some(known) = conditions.find(|known| known.type_ == condition) else { return true };
+        let age = Timestamp::now().duration_since(known.last_transition_time.0);
+        match known.status.as_str() {
+            "True" => true,
+            "False" => false,
+            _ => Duration::try_from(age).unwrap_or_default() < FAILOVER,
+        }
     }
 
     /// What is wrong with the pods, without anything secret that a program may have said.

@@ -184,7 +184,7 @@ fn address(secret: &SecretReader<'_>, key: &str) -> Result<String, Problem> {
         return Err(secret.problem(Reason::SecretInvalid, &what));
     }
     s3::speaks_s3(endpoint).map_err(|why| secret.problem(why.reason, &format!("key {key:?}: {}", why.message)))?;
-    Ok(endpoint.to_owned())
+    Ok(s3::current(endpoint))
 }
 
 /// None of these keys is there.

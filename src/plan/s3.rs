@@ -16,7 +16,7 @@ impl Service {
     pub fn of(endpoint: &str) -> Self {
         let host = host(endpoint);
         let is = |domain: &str| host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
-        if is("amazonaws.com") || is("amazonaws.com.cn") {
+        if is("amazonaws.com") {
             Self::Aws
         } else if is("r2.cloudflarestorage.com") {
             Self::CloudflareR2
@@ -55,8 +55,16 @@ impl Service {
 
 /// Address of Amazon S3 in a region.
 pub fn aws_endpoint(region: &str) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("https://s3.{region}.{domain}")
+    format!("https://s3.{region}.amazonaws.com")
+}
+
+/// The address that the S3 library understands: of the old `s3-eu-west-1.…` it makes a host that does not exist.
+pub fn current(endpoint: &str) -> String {
+    let old = host(endpoint).strip_prefix("s3-").and_then(|rest| rest.strip_suffix(".amazonaws.com"));
+    match old.filter(|region| !region.contains('.') && !region.starts_with("fips")) {
+        Some(region) => aws_endpoint(region),
+        None => endpoint.to_owned(),
+    }
 }
 
 /// Addresses that are known to speak something else.
@@ -65,6 +73,13 @@ pub fn aws_endpoint(region: &str) -> String {
 /// What to do instead.
 pub fn speaks_s3(endpoint: &str) -> Result<(), Problem> {
     let host = host(endpoint);
+    // The S3 library takes no address of theirs.
+    if host.ends_with(".amazonaws.com.cn") {
+        return Err(Problem::new(
+            Reason::SecretInvalid,
+            "Amazon S3 in China cannot be used by this version; put a gateway before it, or use another service",
+        ));
+    }
     if host.ends_with(".blob.core.windows.net") || host.ends_with(".dfs.core.windows.net") {
         return Err(Problem::new(
             Reason::SecretInvalid,
@@ -74,17 +89,13 @@ pub fn speaks_s3(endpoint: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `s3.eu-central-1.…`, `s3.dualstack.eu-central-1.…`, `s3-fips.us-east-1.…`, the old `s3-eu-west-1.…`; `s3.amazonaws.com`
-/// is in the first region.
+/// `s3.eu-central-1.…`, `s3.dualstack.eu-central-1.…`, `s3-fips.us-east-1.…`; `s3.amazonaws.com` is in the first region.
 fn region_of_aws(host: &str) -> Option<String> {
-    let rest = host.strip_suffix(".cn").unwrap_or(host).strip_suffix("amazonaws.com")?.trim_end_matches('.');
+    let rest = host.strip_suffix("amazonaws.com")?.trim_end_matches('.');
     let mut labels = rest.split('.').skip_while(|label| !label.starts_with("s3") && !label.starts_with("vpce-"));
-    let first = labels.next()?;
+    labels.next()?;
     let found = labels.find(|label| !matches!(*label, "dualstack" | "s3") && !label.starts_with("vpce"));
-    match (found, first.strip_prefix("s3-").filter(|region| *region != "fips")) {
-        (Some(region), _) | (None, Some(region)) => Some(region.to_owned()),
-        (None, None) => Some("us-east-1".to_owned()),
-    }
+    Some(found.unwrap_or("us-east-1").to_owned())
 }
 
 /// Host of a URL, without its port.
@@ -102,10 +113,8 @@ mod tests {
         for (endpoint, service, region, path_style) in [
             ("https://s3.amazonaws.com", Service::Aws, Some("us-east-1"), false),
             ("https://s3.eu-central-1.amazonaws.com", Service::Aws, Some("eu-central-1"), false),
-            ("https://s3-eu-west-1.amazonaws.com", Service::Aws, Some("eu-west-1"), false),
             ("https://s3.dualstack.us-east-2.amazonaws.com/", Service::Aws, Some("us-east-2"), false),
             ("https://s3-fips.us-west-1.amazonaws.com", Service::Aws, Some("us-west-1"), false),
-            ("https://s3.cn-north-1.amazonaws.com.cn", Service::Aws, Some("cn-north-1"), false),
             ("https://bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com", Service::Aws, Some("eu-west-1"), false),
             ("https://0123.r2.cloudflarestorage.com", Service::CloudflareR2, Some("auto"), true),
             ("https://0123.eu.r2.cloudflarestorage.com", Service::CloudflareR2, Some("auto"), true),
@@ -122,19 +131,19 @@ mod tests {
 
     #[test]
     fn an_address_is_made_for_each_region_of_aws() {
-        for region in ["eu-central-1", "cn-north-1"] {
-            let endpoint = aws_endpoint(region);
-            assert_eq!(
-                (Service::of(&endpoint), Service::Aws.region(&endpoint).as_deref()),
-                (Service::Aws, Some(region))
-            );
-        }
+        assert_eq!(current("https://s3-eu-west-1.amazonaws.com"), aws_endpoint("eu-west-1"));
+        assert_eq!(current("http://minio:9000"), "http://minio:9000");
+        let endpoint = aws_endpoint("eu-central-1");
+        assert_eq!(Service::of(&endpoint), Service::Aws);
+        assert_eq!(Service::Aws.region(&endpoint).as_deref(), Some("eu-central-1"));
     }
 
     #[test]
-    fn azure_is_told_to_have_a_gateway() {
-        let problem = speaks_s3("https://account.blob.core.windows.net").unwrap_err();
-        assert!(problem.message.contains("gateway"), "{}", problem.message);
+    fn who_has_no_usable_s3_api_is_told_to_have_a_gateway() {
+        for endpoint in ["https://account.blob.core.windows.net", "https://s3.cn-north-1.amazonaws.com.cn"] {
+            let problem = speaks_s3(endpoint).unwrap_err();
+            assert!(problem.message.contains("gateway"), "{}", problem.message);
+        }
         assert!(speaks_s3("https://s3.example.com").is_ok());
     }
 }

@@ -53,6 +53,10 @@ impl Tie {
         name: &ObjectName,
         secret: &SecretData,
     ) -> Option<Self> {
+        // Of a project that is gone: it goes, too, and its keys are no other's.
+        if secret.owner.as_ref().is_some_and(|owner| *owner != identity.uid) {
+            return None;
+        }
         let owned = secret.owner.as_deref() == Some(identity.uid.as_str());
         let owners = owners(identity, policy, owned)?;
         Some(Self::Secret(object(identity, "Secret", name.as_str(), &secret.uid, owners)))
@@ -116,6 +120,17 @@ mod tests {
         };
         assert!(!of(DeletionPolicy::Retain).contains_key("ownerReferences"));
         assert_eq!(of(DeletionPolicy::Delete)["ownerReferences"][0]["uid"], identity.uid.as_str());
+    }
+
+    #[test]
+    fn the_keys_of_a_project_that_goes_are_not_its_successor_s() {
+        let identity = identity();
+        let tie = |owner: Option<&str>| {
+            let secret = SecretData { owner: owner.map(str::to_owned), ..SecretData::default() };
+            Tie::of_secret(&identity, DeletionPolicy::Delete, &identity.name.jwt(), &secret)
+        };
+        assert!(tie(None).is_some());
+        assert_eq!((tie(Some("another project's uid")), tie(Some(&identity.uid))), (None, None));
     }
 
     #[test]

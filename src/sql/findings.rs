@@ -144,7 +144,10 @@ fn claimed(facts: &Facts, endpoint: &DatabaseEndpoint, owner: &str) -> Option<Fi
     let comment = facts.role(Role::Authenticator).and_then(|role| role.comment.as_deref()).unwrap_or_default();
     let existing: Vec<&str> =
         Role::LOGINS.iter().map(|role| role.name()).filter(|name| facts.roles.contains_key(*name)).collect();
-    let consent = Claim::new(owner).statement();
+    let claim = Claim::new(owner).statement();
+    // The claim stands on this role, whoever the others are.
+    let there = facts.role(Role::Authenticator).is_some();
+    let consent = if there { claim } else { format!("CREATE ROLE authenticator LOGIN NOINHERIT; {claim}") };
     let (what, remedy) = match Claim::parse(comment) {
         Some(claim) if claim.owner == owner => return None,
         None if existing.is_empty() => return None,
@@ -152,17 +155,26 @@ fn claimed(facts: &Facts, endpoint: &DatabaseEndpoint, owner: &str) -> Option<Fi
             format!(
                 "the roles of {host}:{port} are used by SupabaseProject {other}, and roles belong to a whole server"
             ),
-            format!("give this project a server of its own, or, if that project is gone, hand them over: {consent}"),
+            hand_over(
+                "give this project a server of its own, or, if that project is gone, hand them over",
+                owner,
+                &consent,
+            ),
         ),
         None => (
             format!(
                 "{host}:{port} has roles that this operator did not make ({}), and their users would lose their passwords",
                 existing.join(", ")
             ),
-            format!("give this project a server of its own, or hand them over: {consent}"),
+            hand_over("give this project a server of its own, or hand them over", owner, &consent),
         ),
     };
     Some(Finding::refused(Reason::DatabaseClaimed, what, remedy))
+}
+
+/// Without a project there is nobody to hand them to.
+fn hand_over(remedy: &str, owner: &str, consent: &str) -> String {
+    if owner.is_empty() { remedy.to_owned() } else { format!("{remedy}: {consent}") }
 }
 
 fn superuser(facts: &Facts, endpoint: &DatabaseEndpoint) -> Vec<Finding> {
@@ -198,9 +210,26 @@ fn managed_service(facts: &Facts, endpoint: &DatabaseEndpoint) -> Vec<Finding> {
             format!("as its owner: ALTER DATABASE \"{database}\" OWNER TO \"{username}\"; {prepared}"),
         );
     }
-    let foreign = |name: &&str| facts.roles.get(*name).is_some_and(|role| !role.administered && !user.superuser);
-    let roles: Vec<&str> = Role::ALL.iter().map(|role| role.name()).filter(foreign).collect();
-    if !roles.is_empty() && facts.number >= 160_000 {
+    let role = |name: &&str| facts.roles.get(*name).filter(|_| !user.superuser);
+    // Before 16 who may create roles administers all of them, but for superusers.
+    let foreign =
+        |name: &&str| role(name).is_some_and(|role| !role.administered && facts.number >= 160_000 && !role.superuser);
+    let above = |name: &&str| role(name).is_some_and(|role| role.superuser);
+    let names = || Role::ALL.iter().map(|role| role.name());
+    let (roles, above): (Vec<&str>, Vec<&str>) = (names().filter(foreign).collect(), names().filter(above).collect());
+    if !above.is_empty() {
+        refuse(
+            format!(
+                "roles that exist are superusers ({}), and user {username:?} of {host}:{port} may not change those",
+                above.join(", ")
+            ),
+            format!(
+                "as a superuser: ALTER ROLE {} NOSUPERUSER; or put a superuser into Secret {secret}; {prepared}",
+                above.join(" NOSUPERUSER; ALTER ROLE ")
+            ),
+        );
+    }
+    if !roles.is_empty() {
         refuse(
             format!("user {username:?} of {host}:{port} may not administer roles that exist ({})", roles.join(", ")),
             format!("as an administrator: GRANT {} TO \"{username}\" WITH ADMIN OPTION; {prepared}", roles.join(", ")),

@@ -73,8 +73,8 @@ fn explain_server(code: &str, said: &str, endpoint: &DatabaseEndpoint) -> Proble
             Reason::DatabasePrivilegeMissing,
             format!("{host}:{port}/{database} as {username:?}: {said}; put a user into Secret {secret} who may"),
         ),
-        // What PgBouncer says to settings that it cannot keep for one client.
-        "08P01" if said.contains("unsupported startup parameter") => Problem::new(
+        // What PgBouncer and RDS Proxy say to settings that they cannot keep for one client.
+        _ if said.contains("command-line options") || said.contains("unsupported startup parameter") => Problem::new(
             Reason::DatabasePooled,
             format!(
                 "{host}:{port} is a connection pooler ({said}); Auth, Storage and Realtime need sessions of their own: put the address of PostgreSQL itself into key \"host\" of Secret {secret}"

@@ -160,7 +160,7 @@ BEGIN
       AND (rolsuper OR CASE r.attribute WHEN 'BYPASSRLS' THEN rolbypassrls ELSE rolreplication END));
     BEGIN
       EXECUTE format('ALTER ROLE %I %s', r.name, r.attribute);
-    EXCEPTION WHEN insufficient_privilege THEN NULL;
+    EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN NULL;
     END;
   END LOOP;
 END $$;
@@ -176,7 +176,7 @@ BEGIN
     CONTINUE WHEN pg_has_role(r.member, r.granted, kind);
     BEGIN
       EXECUTE format('GRANT %I TO %I', r.granted, r.member);
-    EXCEPTION WHEN insufficient_privilege THEN IF NOT r.wish THEN RAISE; END IF;
+    EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN IF NOT r.wish THEN RAISE; END IF;
     END;
   END LOOP;
 END $$;

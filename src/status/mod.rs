@@ -51,6 +51,8 @@ pub struct Findings {
     /// What serves, but not as it should.
     pub degraded: Vec<Problem>,
     pub suspension: Option<Suspension>,
+    /// Managed data would still go with the project, which is to leave them behind.
+    pub still_owned: bool,
     /// What a look into the image of a managed database told in this pass.
     pub database_image: Option<DatabaseImage>,
     pub deleting: bool,
@@ -162,7 +164,8 @@ pub fn report(
     SupabaseProjectStatus {
         phase: Some(phase),
         message: Some(message),
-        observed_generation: Some(generation),
+        // Who waits for this before a deletion must not be told too early.
+        observed_generation: if findings.still_owned { old.observed_generation } else { Some(generation) },
         release: release(old, findings),
         conditions: all.into_iter().map(|verdict| condition(old, generation, verdict, now)).collect(),
         components: component_statuses(old, findings),

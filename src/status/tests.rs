@@ -98,6 +98,14 @@ fn a_failure_is_the_message_even_behind_a_step_that_waits() {
 }
 
 #[test]
+fn a_generation_counts_as_seen_when_what_is_to_stay_stays() {
+    let old = first(&usable());
+    let early = report(&old, 2, &Findings { still_owned: true, ..usable() }, now());
+    assert_eq!(early.observed_generation, old.observed_generation);
+    assert_eq!(report(&early, 2, &usable(), now()).observed_generation, Some(2));
+}
+
+#[test]
 fn suspension_is_told_once_a_step_and_is_no_warning() {
     let running = first(&usable());
     let at = |suspension| Findings { suspension: Some(suspension), ..usable() };

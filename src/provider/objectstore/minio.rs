@@ -42,9 +42,11 @@ fn geometry(servers: i32, volumes_per_server: i32) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A second Tenant would take the Service of the first one away, at once.
-pub fn alone(identity: &Identity, name: &ObjectName, tenants: &[String]) -> Result<(), Problem> {
-    let Some(other) = tenants.iter().find(|tenant| tenant.as_str() != name.as_str()) else { return Ok(()) };
+/// A second Tenant would take the Service of the first one away, at once. Of two that were made at once the first by name
+/// stays.
+pub fn alone(identity: &Identity, name: &ObjectName, there: bool, tenants: &[String]) -> Result<(), Problem> {
+    let others = || tenants.iter().filter(|tenant| tenant.as_str() != name.as_str());
+    let Some(other) = others().min().filter(|other| !there || other.as_str() < name.as_str()) else { return Ok(()) };
     let namespace = &identity.namespace;
     Err(Problem::new(
         Reason::NameTaken,

@@ -189,7 +189,7 @@ impl Provider {
         let name = self.name(&identity.name);
         let (spec, layout) = match self {
             Self::Minio(spec) => {
-                minio::alone(identity, &name, tenants)?;
+                minio::alone(identity, &name, live.is_some(), tenants)?;
                 (spec, minio::LAYOUT)
             }
             Self::Rustfs(spec) => (spec, rustfs::LAYOUT),
@@ -224,7 +224,7 @@ impl Provider {
 }
 
 /// MinIO's operator says so by the buckets, RustFS's by its state.
-fn has_served(live: &Value) -> bool {
+pub fn has_served(live: &Value) -> bool {
     live::flag(live, "/status/provisionedBuckets") || live::is_true(live, "Ready")
 }
 
@@ -319,6 +319,20 @@ impl StorePlan {
             Upstream::RustfsTenant => rustfs::configuration(&keys.root),
             Upstream::MinioTenant | Upstream::Cluster => minio::configuration(&keys.root),
         }
+    }
+
+    /// A store that comes back to the volumes it left must have as many.
+    ///
+    /// # Errors
+    /// How many there are.
+    pub fn fits(&self, claims: usize) -> Result<(), Problem> {
+        let wanted = self.servers * self.volumes_per_server;
+        if claims == 0 || i32::try_from(claims).is_ok_and(|claims| claims == wanted) {
+            return Ok(());
+        }
+        Err(invalid(format!(
+            "spec.storage.managed: the files are on {claims} volumes, and servers and volumesPerServer ask for {wanted}; set them to what they were"
+        )))
     }
 
     fn is_withdrawn(&self) -> bool {

@@ -201,6 +201,24 @@ fn causes_name_the_fields_of_storage() {
 }
 
 #[test]
+fn of_two_tenants_that_were_made_at_once_the_first_by_name_stays() {
+    let plan = |other: &str| {
+        let tenants = ["demo-minio".to_owned(), other.to_owned()];
+        provider("{}").plan(&identity(), Lifecycle::default(), Some(&json!({})), &tenants)
+    };
+    assert!(plan("other-minio").is_ok());
+    assert_eq!(plan("another-minio").unwrap_err().reason, Reason::NameTaken);
+}
+
+#[test]
+fn a_store_that_wakes_must_fit_the_volumes_it_left() {
+    let plan = plan_of("{servers: 4}", None).unwrap();
+    assert!(plan.fits(0).is_ok() && plan.fits(4).is_ok());
+    let problem = plan.fits(1).unwrap_err();
+    assert!(problem.message.contains("are on 1 volumes"), "{}", problem.message);
+}
+
+#[test]
 fn a_second_tenant_in_a_namespace_is_refused_before_it_breaks_the_first() {
     let tenants = ["demo-minio".to_owned(), "other".to_owned()];
     let problem = provider("{}").plan(&identity(), Lifecycle::default(), None, &tenants).unwrap_err();

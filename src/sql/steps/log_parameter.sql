@@ -4,7 +4,7 @@ BEGIN
   IF NOT has_parameter_privilege('supabase_realtime_admin', 'log_min_messages', 'SET') THEN
     GRANT SET ON PARAMETER log_min_messages TO supabase_realtime_admin;
   END IF;
-EXCEPTION WHEN insufficient_privilege THEN NULL;
+EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN NULL;
 END $$;
 -- Amazon RDS gives replication by a role instead of the attribute.
 DO $$
@@ -13,5 +13,5 @@ BEGIN
      AND NOT pg_has_role('supabase_admin', 'rds_replication', 'MEMBER') THEN
     GRANT rds_replication TO supabase_admin;
   END IF;
-EXCEPTION WHEN insufficient_privilege THEN NULL;
+EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN NULL;
 END $$;

@@ -8,5 +8,5 @@ BEGIN
       FROM unnest(string_to_array(allowed, ',') || 'wal2json'::text) AS library WHERE btrim(library) <> '';
     EXECUTE format('ALTER ROLE supabase_admin IN DATABASE %I SET output_plugin_libraries = %s', current_database(), allowed);
   END IF;
-EXCEPTION WHEN insufficient_privilege THEN NULL;
+EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN NULL;
 END $$;

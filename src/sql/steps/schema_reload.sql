@@ -27,6 +27,6 @@ BEGIN
   IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'pgrst_drop_watch') THEN
     CREATE EVENT TRIGGER pgrst_drop_watch ON sql_drop EXECUTE FUNCTION supabase_operator.pgrst_on_drop();
   END IF;
-EXCEPTION WHEN insufficient_privilege THEN NULL;
+EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN NULL;
 END $$;
 NOTIFY pgrst, 'reload schema';
