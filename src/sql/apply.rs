@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::claim::Claim;
 use super::problem::{explain, step_failed};
-use super::steps::{Body, LEDGER, RECORD, ROLE_LOCK, Scope, Step, set_password};
+use super::steps::{Body, LEDGER, OF_THE_PLACE, RECORD, ROLE_LOCK, SETTLED, Scope, Step, set_password};
 use crate::plan::DatabaseEndpoint;
 use crate::reason::{Problem, Reason};
 
@@ -32,12 +32,16 @@ pub async fn apply(
         .await
         .map_err(|error| explain(&error, endpoint))?;
     run(connection, LEDGER).await.map_err(failed)?;
-    let applied: BTreeMap<String, String> = sqlx::query_as("SELECT id, digest FROM supabase_operator.steps")
+    let mut applied: BTreeMap<String, String> = sqlx::query_as("SELECT id, digest FROM supabase_operator.steps")
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?
         .into_iter()
         .collect();
+    let settled: bool = sqlx::query_scalar(SETTLED).fetch_one(&mut *connection).await.map_err(failed)?;
+    if !settled {
+        applied.retain(|id, _| !OF_THE_PLACE.contains(&id.as_str()));
+    }
     for step in steps {
         let done = match step.scope {
             Scope::Database => {

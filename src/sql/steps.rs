@@ -51,6 +51,15 @@ pub const LEDGER: &str = "CREATE SCHEMA IF NOT EXISTS supabase_operator; \
     CREATE TABLE IF NOT EXISTS supabase_operator.steps \
     (id text PRIMARY KEY, digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
 
+/// Steps whose work belongs to the database but is not in a dump of it: a copy that was restored elsewhere remembers what it
+/// does not have.
+pub const OF_THE_PLACE: [&str; 2] = ["settings", "output-plugins"];
+
+/// Whether their work is here.
+pub const SETTLED: &str = "SELECT EXISTS (SELECT FROM pg_db_role_setting s \
+    JOIN pg_database d ON d.oid = s.setdatabase AND d.datname = current_database() \
+    JOIN pg_roles r ON r.oid = s.setrole AND r.rolname = 'supabase_auth_admin')";
+
 /// Remembers a step.
 pub const RECORD: &str = "INSERT INTO supabase_operator.steps (id, digest) VALUES ($1, $2) \
     ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, applied_at = now()";

@@ -134,3 +134,26 @@ async fn of_two_projects_that_race_for_one_server_one_wins_and_the_other_changes
         }
     }
 }
+
+/// A dump, like a template, carries what a database remembers, and neither its settings nor the rights on it.
+#[tokio::test]
+async fn a_copy_gets_what_no_dump_carries() {
+    let server = Server::start(Version::Fifteen).await;
+    let endpoint = server.login(Login::Superuser).await;
+    sql::initialize(&endpoint, OWNER, &passwords()).await.unwrap();
+    let mut whole = server.catalogue("app").await;
+    whole.sort();
+    let copy = format!("CREATE DATABASE copy TEMPLATE app OWNER {}", endpoint.username);
+    server.run("postgres", &copy).await;
+    let renamed = async || -> Vec<String> {
+        let lines = server.catalogue("copy").await;
+        let mut lines: Vec<String> =
+            lines.iter().map(|line| line.replace("database copy", "database app").replace(" copy ", " app ")).collect();
+        lines.sort();
+        lines
+    };
+    assert_ne!(renamed().await, whole);
+    let copy = DatabaseEndpoint { database: "copy".to_owned(), ..endpoint };
+    sql::initialize(&copy, OWNER, &passwords()).await.unwrap();
+    assert_eq!(renamed().await, whole);
+}
