@@ -8,6 +8,8 @@ mod alone;
 mod bad_input;
 #[path = "node/complete.rs"]
 mod complete;
+#[path = "node/external.rs"]
+mod external;
 #[path = "node/harness.rs"]
 mod harness;
 #[path = "node/life.rs"]

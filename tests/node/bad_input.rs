@@ -321,13 +321,14 @@ async fn what_users_create_never_runs_as_superuser() {
         .unwrap();
     assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     // The trap works for a superuser whose search path has `public` before the catalog's own name resolution.
+    let steps = stack.sql("SELECT count(*) FROM supabase_operator.steps");
     stack.sql("DELETE FROM supabase_operator.steps; COMMENT ON ROLE authenticator IS 'supabase-operator: used by SupabaseProject test-superuser/orders'");
     kubectl(&["-n", &stack.namespace, "scale", "deployment/postgres", "--replicas=0"]);
     stack.wait_for("Ready", "False").await;
     kubectl(&["-n", &stack.namespace, "scale", "deployment/postgres", "--replicas=1"]);
     stack.wait_for("Ready", "True").await;
     super::harness::eventually(Duration::from_secs(60), "every step ran again", || async {
-        (stack.sql("SELECT count(*) FROM supabase_operator.steps").trim() == "9").then_some(())
+        (stack.sql("SELECT count(*) FROM supabase_operator.steps") == steps).then_some(())
     })
     .await;
     let superusers = "SELECT string_agg(rolname, ',') FROM pg_roles WHERE rolsuper";
