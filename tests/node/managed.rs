@@ -43,7 +43,11 @@ where
 async fn upstream(stack: &Stack, kind: Upstream, name: &str) -> Option<DynamicObject> {
     let client = Client::try_default().await.unwrap();
     let api: Api<DynamicObject> = Api::namespaced_with(client, &stack.namespace, &kind.resource());
-    api.get_opt(name).await.unwrap()
+    match api.get_opt(name).await {
+        // The kind has only just come.
+        Err(kube::Error::Api(status)) if status.code == 404 => None,
+        found => found.unwrap(),
+    }
 }
 
 /// Component pods by uid with their restarts.

@@ -1,7 +1,7 @@
 //! An image of which nothing is known is looked into: a Job runs it once, and its pod's last words tell who PostgreSQL is
 //! in it and which of the libraries that are worth loading it has.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::diagnosis::Surroundings;
 use super::super::{Inputs, Lifecycle, Upstream, retention};
@@ -39,6 +39,9 @@ done
 echo "$found" >/dev/termination-log
 "#;
 
+/// On the Job and on its pod, which are listed together.
+const PROBE_LABEL: &str = "supabase-operator.dev/image-probe";
+
 /// Any but root: the image's own user is what is asked for.
 const NOBODY: i64 = 65534;
 /// The answer is in the status by then.
@@ -52,14 +55,17 @@ fn name(identity: &Identity, image: &str) -> ObjectName {
 /// What lies behind the Job.
 pub fn inputs(identity: &Identity, image: &str) -> Inputs {
     let name = name(identity, image);
-    let selector = format!("batch.kubernetes.io/job-name={name}");
+    let selector = format!("{PROBE_LABEL}={name}");
     Inputs { secrets: Vec::new(), upstream: Upstream::Cluster, name, selector }
 }
 
 pub fn job(identity: &Identity, image: &str) -> Manifest {
     let name = name(identity, image);
     let lifecycle = Lifecycle { deletion: DeletionPolicy::Delete, suspended: false };
-    let metadata = retention::metadata(identity, &name, ("postgresql", "image-probe"), lifecycle);
+    let mut metadata = retention::metadata(identity, &name, ("postgresql", "image-probe"), lifecycle);
+    if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
+        labels.insert(PROBE_LABEL.to_owned(), json!(name.as_str()));
+    }
     let container = json!({
         "name": "probe",
         "image": image,
@@ -178,6 +184,12 @@ mod tests {
         let identity = Identity::of(&testing::project()).unwrap();
         let job = job(&identity, IMAGE);
         assert_ne!(job.name, super::job(&identity, "example.com/team/postgres:17.3").name);
+        let (label, value) = (PROBE_LABEL, json!(job.name.as_str()));
+        assert_eq!(inputs(&identity, IMAGE).selector, format!("{label}={}", job.name));
+        assert_eq!(
+            (&job.body["metadata"]["labels"][label], &job.body["spec"]["template"]["metadata"]["labels"][label]),
+            (&value, &value)
+        );
         let spec = &job.body["spec"]["template"]["spec"];
         assert_eq!(
             (&spec["securityContext"]["runAsNonRoot"], &spec["containers"][0]["image"]),
