@@ -116,16 +116,19 @@ impl Managed<'_> {
             return Ok(Asked::of(endpoint, Availability::Suspended));
         }
         self.note_owner(live.as_deref());
-        // A sleeping database runs no image.
-        let told = self.status.and_then(|status| status.database_image.as_ref());
-        let unknown = provider.unknown_image(live.as_deref());
-        if let Some(image) =
-            unknown.filter(|image| !self.sleeps(live.is_some()) || told.is_some_and(|told| told.image == *image))
-        {
-            provider = match self.look_into(&image).await? {
-                Probed::Known(seen) => provider.informed(&seen),
-                Probed::Failed(problem) => return Ok(Asked::of(endpoint, Availability::Failed(problem))),
-                Probed::Waiting => {
+        if let Some(image) = provider.unknown_image(live.as_deref()) {
+            let told = self.status.and_then(|status| status.database_image.clone());
+            let probed = match told.filter(|told| told.image == image) {
+                Some(told) => Some(Probed::Known(told)),
+                // A database that is put to sleep runs no image.
+                None if live.is_some() && self.spec.suspend == Some(true) => None,
+                None => Some(self.look_into(&image).await?),
+            };
+            provider = match probed {
+                None => provider,
+                Some(Probed::Known(seen)) => provider.informed(&seen),
+                Some(Probed::Failed(problem)) => return Ok(Asked::of(endpoint, Availability::Failed(problem))),
+                Some(Probed::Waiting) => {
                     let message = format!("looking into the image {image}, which is not a known one");
                     return Ok(Asked::of(endpoint, Availability::Waiting(Reason::DatabaseStarting, message)));
                 }
@@ -155,7 +158,9 @@ impl Managed<'_> {
             Err(problem) => return Ok(Asked::of(endpoint, Availability::Failed(problem))),
         };
         self.note_owner(live.as_deref());
-        self.release_claims(&inputs).await?;
+        // Whether there is a Tenant or not: before it is let go of by its project its volumes are, and they are there
+        // while it is not.
+        self.settle_claims(&inputs, DeletionPolicy::Retain).await?;
         if self.lifecycle.suspended && live.is_none() {
             return Ok(Asked::of(endpoint, Availability::Suspended));
         }
@@ -193,23 +198,19 @@ impl Managed<'_> {
         let observe = |live: Option<&Value>, around: &Surroundings| plan.observe(live, around, secrets, &patience);
         let availability = self.ask(&inputs, &plan.render(&keys), observe).await?;
         if availability.endpoint().is_some() {
-            self.tie_claims(&inputs).await?;
+            self.settle_claims(&inputs, DeletionPolicy::Delete).await?;
         }
         Ok(Asked::of(endpoint, availability))
     }
 
-    /// What is in an image, from the status, or from a Job that runs it once.
+    /// What is in an image, from a Job that runs it once.
     async fn look_into(&mut self, image: &str) -> Result<Probed, Error> {
-        let told = self.status.and_then(|status| status.database_image.as_ref());
-        if let Some(told) = told.filter(|told| told.image == image) {
-            return Ok(Probed::Known(told.clone()));
-        }
         let inputs = probe::inputs(self.identity, image);
         self.probing = Some(inputs.name.clone());
         match self.apply(inputs.upstream, &[probe::job(self.identity, image)]).await? {
-            Ok(()) => {}
-            Err(Obstacle::Failed(problem)) => return Ok(Probed::Failed(problem)),
-            Err(_) => return Ok(Probed::Waiting),
+            Progress::Failed(problem) => return Ok(Probed::Failed(problem)),
+            Progress::Waiting(_) => return Ok(Probed::Waiting),
+            Progress::Done(()) | Progress::Running | Progress::NotStarted => {}
         }
         let around = self.cluster.surroundings(&self.identity.namespace, &inputs).await?;
         let probed = probe::observe(image, &around, &self.identity.namespace);
@@ -241,11 +242,6 @@ impl Managed<'_> {
         Ok(self.cluster.stores.object(&project, &key).and_then(|seen| seen.live))
     }
 
-    /// Whether the project is to be suspended, and has a database that can be.
-    fn sleeps(&self, there: bool) -> bool {
-        there && self.spec.suspend == Some(true)
-    }
-
     fn patience(&mut self, upstream: Upstream, condition: ConditionType) -> Patience {
         let conditions = self.status.iter().flat_map(|status| &status.conditions);
         let since = conditions
@@ -265,10 +261,9 @@ impl Managed<'_> {
         observe: impl Fn(Option<&Value>, &Surroundings) -> Observation<E>,
     ) -> Result<Availability<E>, Error> {
         let refused = match self.apply(inputs.upstream, &wanted.apply).await? {
-            Ok(()) => None,
-            Err(Obstacle::Waiting(problem)) => return Ok(Availability::Waiting(problem.reason, problem.message)),
-            Err(Obstacle::Failed(problem) | Obstacle::Degraded(problem)) => Some(problem),
-            Err(Obstacle::Suspended) => return Ok(Availability::Suspended),
+            Progress::Waiting(problem) => return Ok(Availability::Waiting(problem.reason, problem.message)),
+            Progress::Failed(problem) => Some(problem),
+            Progress::Done(()) | Progress::Running | Progress::NotStarted => None,
         };
         for (kind, name) in &wanted.withdraw {
             self.cluster.withdraw(self.identity, *kind, name).await?;
@@ -300,35 +295,26 @@ impl Managed<'_> {
         })
     }
 
-    async fn apply(&mut self, upstream: Upstream, manifests: &[Manifest]) -> Result<Result<(), Obstacle>, Error> {
-        let waiting = || Problem::new(Reason::Waiting, "what an earlier project of this name had is being removed");
-        match self.cluster.apply(self.identity, manifests, self.applied).await {
-            Ok(Outcome::Applied(_)) => Ok(Ok(())),
+    async fn apply(&mut self, upstream: Upstream, manifests: &[Manifest]) -> Result<Progress<()>, Error> {
+        let progress = match self.cluster.apply(self.identity, manifests, self.applied).await {
+            Ok(Outcome::Applied(_)) => Progress::Done(()),
             Ok(Outcome::Postponed(_, until)) => {
                 self.look_again(until);
-                Ok(Ok(()))
+                Progress::Done(())
             }
-            Ok(Outcome::Waiting) => {
-                self.look_again(RETRY_INTERVAL);
-                Ok(Err(Obstacle::Waiting(waiting())))
-            }
-            Ok(Outcome::Blocked(problem)) => {
-                self.look_again(RETRY_INTERVAL);
-                Ok(Err(Obstacle::Failed(problem)))
-            }
+            Ok(Outcome::Waiting) => Progress::Waiting(Problem::new(
+                Reason::Waiting,
+                "what an earlier project of this name had is being removed",
+            )),
+            Ok(Outcome::Blocked(problem)) => Progress::Failed(problem),
             // No watch has told it yet.
-            Err(error) if error.is_not_found() => {
-                self.look_again(RETRY_INTERVAL);
-                Ok(Err(Obstacle::Failed(upstream.missing())))
-            }
-            Err(error) => match refusal(&error) {
-                Some(problem) => {
-                    self.look_again(RETRY_INTERVAL);
-                    Ok(Err(Obstacle::Failed(problem)))
-                }
-                None => Err(error.into()),
-            },
+            Err(error) if error.is_not_found() => Progress::Failed(upstream.missing()),
+            Err(error) => Progress::Failed(refusal(&error).ok_or(error)?),
+        };
+        if progress.done().is_none() {
+            self.look_again(RETRY_INTERVAL);
         }
+        Ok(progress)
     }
 
     async fn surroundings(&mut self, inputs: &Inputs) -> Result<Surroundings, Error> {

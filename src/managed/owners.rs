@@ -14,30 +14,17 @@ impl Managed<'_> {
         self.still_owned |= owned && self.lifecycle.deletion == DeletionPolicy::Retain;
     }
 
-    /// Whether there is a Tenant or not: before it is let go of by its project, its volumes are, and they are there while
-    /// it is not.
-    pub(super) async fn release_claims(&mut self, inputs: &Inputs) -> Result<(), Error> {
-        if self.lifecycle.deletion == DeletionPolicy::Retain && self.looked.claims != Some(DeletionPolicy::Retain) {
-            self.claims(inputs).await?;
-            self.looked.claims = Some(DeletionPolicy::Retain);
+    /// Tells the volumes of the object store once, if this is the project's policy, what becomes of them.
+    pub(super) async fn settle_claims(&mut self, inputs: &Inputs, policy: DeletionPolicy) -> Result<(), Error> {
+        if self.lifecycle.deletion != policy || self.looked.claims == Some(policy) {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    pub(super) async fn tie_claims(&mut self, inputs: &Inputs) -> Result<(), Error> {
-        if self.lifecycle.deletion == DeletionPolicy::Delete && self.looked.claims != Some(DeletionPolicy::Delete) {
-            self.claims(inputs).await?;
-            self.looked.claims = Some(DeletionPolicy::Delete);
-        }
-        Ok(())
-    }
-
-    async fn claims(&self, inputs: &Inputs) -> Result<(), Error> {
         for claim in self.cluster.claims(&self.identity.namespace, inputs).await? {
-            if let Some(tie) = Tie::of_claim(self.identity, self.lifecycle.deletion, &claim) {
+            if let Some(tie) = Tie::of_claim(self.identity, policy, &claim) {
                 self.cluster.tie(self.identity, &tie).await?;
             }
         }
+        self.looked.claims = Some(policy);
         Ok(())
     }
 }

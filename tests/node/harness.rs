@@ -188,8 +188,12 @@ impl Stack {
 
     /// Waits for a condition, and returns it.
     pub async fn wait_for(&self, type_: &str, status: &str) -> Condition {
+        self.wait_within(240, type_, status).await
+    }
+
+    pub async fn wait_within(&self, seconds: u64, type_: &str, status: &str) -> Condition {
         let what = format!("{type_}={status} in {}", self.namespace);
-        eventually(Duration::from_secs(240), &what, || async {
+        eventually(Duration::from_secs(seconds), &what, || async {
             self.condition(type_).await.filter(|condition| condition.status == status)
         })
         .await

@@ -198,10 +198,8 @@ async fn a_failover_degrades_restarts_nothing_and_heals() {
     spec["database"]["managed"]["instances"] = json!(3);
     stack.project(&spec);
     stack.wait_for("Ready", "True").await;
-    eventually(Duration::from_secs(240), "three instances", || async {
-        stack.condition("Degraded").await.filter(|degraded| degraded.status == "False")
-    })
-    .await;
+    // All three instances.
+    stack.wait_for("Degraded", "False").await;
     sql(&stack, "CREATE TABLE public.writes (id int); GRANT INSERT ON public.writes TO service_role");
     let serving_before = serving(&stack).await;
     let (url, key) =
@@ -288,10 +286,7 @@ async fn a_change_waits_for_an_operator_that_is_away() {
         (sql(&stack, "SHOW work_mem").trim() == "8MB").then_some(())
     })
     .await;
-    eventually(Duration::from_secs(120), "nothing is left of it", || async {
-        stack.condition("Degraded").await.filter(|degraded| degraded.status == "False")
-    })
-    .await;
+    stack.wait_within(120, "Degraded", "False").await;
     stack.remove().await;
 }
 
